@@ -1,0 +1,1 @@
+"""Keep a browser signed in, safely, without anyone noticing."""
