@@ -1,0 +1,113 @@
+"""
+Claims as strict JSON: what may be said in a token, and what is believed of one (RFC 7519, 8725).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .errors import InvalidTokenError
+from .sessions import FrozenDict, freeze
+
+RESERVED: Final = frozenset(
+    {"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "auth_time", "gen"}
+)
+"""Claims that are the issuer's to set."""
+
+encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+"""Return the one JSON text for a value; ValueError or TypeError where there is none."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member name stands twice")
+    return members
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).decode
+
+
+def parse_object(raw: bytes | None) -> dict[str, Any]:
+    """
+    Return the JSON object that *raw* spells: UTF-8, no name twice, no NaN, not nested absurdly.
+
+    Raises:
+        InvalidTokenError: It does not.
+    """
+    try:
+        parsed = _decode(raw.decode()) if raw is not None else None
+    except (ValueError, RecursionError):
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise InvalidTokenError
+    return parsed  # pyright: ignore[reportUnknownVariableType]
+
+
+_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+def is_identifier(value: object) -> bool:
+    """Return whether *value* can be a subject: 1 to 255 characters, no controls (OIDC Core, 2)."""
+    return isinstance(value, str) and 0 < len(value) < 256 and not _FORBIDDEN.search(value)
+
+
+def number(value: Any) -> float:
+    """
+    Return *value* if it is a number of seconds.
+
+    Raises:
+        ValueError: It is not.
+    """
+    # Not bool, not a string of digits, not beyond what a float counts exactly.
+    if (type(value) is not int and type(value) is not float) or not -(2**53) < value < 2**53:
+        raise ValueError("not a number of seconds")
+    return value
+
+
+def check_payload(payload: dict[str, Any]) -> None:
+    """
+    Check that *payload* holds the claims of an access token, of the right types.
+
+    Raises:
+        KeyError, TypeError, ValueError: It does not.
+    """
+    if not (
+        is_identifier(payload["sub"])
+        and is_identifier(payload["sid"])
+        and is_identifier(payload["jti"])
+        and type(payload["gen"]) is int
+        and number(payload["exp"]) > 0
+    ):
+        raise ValueError("claims")
+    number(payload["iat"])
+    number(payload["auth_time"])
+
+
+def check_claims(claims: Mapping[str, Any] | None) -> FrozenDict:
+    """
+    Return extra *claims* as they will travel, read-only; None is none.
+
+    Raises:
+        ValueError: A name is reserved or not a string, or a value is not JSON.
+    """
+    if not claims:
+        return FrozenDict()
+    reserved = RESERVED.intersection(claims)
+    if reserved:
+        raise ValueError(f"claims {', '.join(sorted(reserved))} are the issuer's to set")
+    if not all(isinstance(name, str) for name in claims):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError("claim names are strings")
+    try:
+        frozen = freeze(json.loads(encode(dict(claims))))
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"claims must be JSON values: {error}") from None
+    assert isinstance(frozen, FrozenDict)  # noqa: S101 - a dict went in
+    return frozen
