@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from .errors import InvalidTokenError
 from .sessions import FrozenDict, freeze
@@ -32,7 +32,7 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).decode
+_scan: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).raw_decode
 
 
 def parse_object(raw: bytes | None) -> dict[str, Any]:
@@ -42,13 +42,19 @@ def parse_object(raw: bytes | None) -> dict[str, Any]:
     Raises:
         InvalidTokenError: It does not.
     """
-    try:
-        parsed = _decode(raw.decode()) if raw is not None else None
-    except (ValueError, RecursionError):
-        parsed = None
-    if not isinstance(parsed, dict):
+    if raw is None:
         raise InvalidTokenError
-    return parsed  # pyright: ignore[reportUnknownVariableType]
+    try:
+        text = raw.decode().strip(_JSON_SPACE)
+        parsed, end = _scan(text)
+    except (ValueError, RecursionError):
+        raise InvalidTokenError from None
+    if not isinstance(parsed, dict) or end != len(text):
+        raise InvalidTokenError
+    return cast("dict[str, Any]", parsed)
+
+
+_JSON_SPACE: Final = " \t\r\n"  # RFC 8259, 2
 
 
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
@@ -56,7 +62,9 @@ _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 def is_identifier(value: object) -> bool:
     """Return whether *value* can be a subject: 1 to 255 characters, no controls (OIDC Core, 2)."""
-    return isinstance(value, str) and 0 < len(value) < 256 and not _FORBIDDEN.search(value)
+    if not isinstance(value, str) or not 0 < len(value) < 256:
+        return False
+    return value.isprintable() or not _FORBIDDEN.search(value)  # the first is the cheaper one
 
 
 def number(value: Any) -> float:

@@ -133,17 +133,20 @@ def sole_value(header: bytes, name: bytes) -> bytes | None:
     None means absent or not that plain (twice, oddly spaced, or another cookie whose name starts
     the same way, as the tombstone's does): ask `collect`.
     """
-    at = header.find(name)
-    if at < 0 or header.find(name, at + 1) >= 0:
+    before, _, after = header.partition(name)
+    end = after.find(b";")
+    if end < 0:
+        value = after[1:]
+    elif after.find(name, end) < 0:
+        value = after[1:end]
+    else:
         return None
-    equals = at + len(name)
     try:
-        if header[equals] != 61 or (at and not (header[at - 1] == 32 and header[at - 2] == 59)):
+        if after[0] != 61 or (before and not (before[-1] == 32 and before[-2] == 59)):
             return None
-    except IndexError:
+    except IndexError:  # no such name, or nothing around it
         return None
-    end = header.find(b";", equals)
-    return header[equals + 1 :] if end < 0 else header[equals + 1 : end]
+    return value
 
 
 def replace_value(header: bytes, name: bytes, value: bytes) -> bytes:

@@ -86,8 +86,8 @@ def sole(
     one session the newest counts, by the key *newest*, so that an older twin is no theft. Of two
     sessions none does.
     """
-    if not verified:
-        return None, None
+    if len(verified) < 2:
+        return (verified[0] if verified else None), None
     if len({token.session_id for token in verified}) > 1:
         return None, "ambiguous_cookies"
     return max(verified, key=newest), None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 EventName = Literal[
     "issued",
@@ -33,8 +33,7 @@ further off than the leeway. insecure_cookie: Secure cookies went out over plain
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """
     Who is at the other end, as far as the request says.
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import Enum
+from math import inf
 
 from .sessions import Session
 
@@ -50,8 +51,7 @@ class Verdict(Enum):
 
 
 _ROTATES = frozenset({Verdict.CURRENT, Verdict.FORK, Verdict.AHEAD})
-_REPEATS = frozenset({Verdict.GRACE, Verdict.LATE})
-ACCEPTED = _ROTATES | _REPEATS
+ACCEPTED = _ROTATES | {Verdict.GRACE, Verdict.LATE}
 """The verdicts that keep the browser signed in."""
 
 
@@ -125,19 +125,21 @@ def advance(
     if now >= session.ends_at or verdict not in ACCEPTED:
         return None, session
     now = _not_before_rotation(session, now)
-    recent = session.rotated_at is not None and now < session.rotated_at + grace
-    if session.current == seen:
-        if verdict in _REPEATS or (verdict is Verdict.CURRENT and recent):
-            return session.current, session
+    age = inf if session.rotated_at is None else now - session.rotated_at
+    unchanged = session.current == seen
+    if unchanged and verdict in _ROTATES and (verdict is not Verdict.CURRENT or age >= grace):
         rotated = _rotated(session, generation, verdict, now=now, idle=idle)
         return rotated.current, rotated
-    # Another request rotated while this one ran.
-    if generation == session.previous:
-        if recent:
-            return session.current, session
-        if _late_is_free(session):
-            return session.current, _marked_late(session)
-    return None, session
+    superseded = generation == session.previous
+    if superseded and age >= grace / 2 and not _late_is_free(session):
+        # Once the grace is over this generation FORKs, and what is handed out here is void. If it
+        # were still on its way then, it would land on the fork's successor and take its place.
+        return None, session
+    if unchanged or (superseded and age < grace):
+        return session.current, session
+    if superseded:
+        return session.current, _marked_late(session)
+    return None, session  # others have rotated twice, or a barrier was raised
 
 
 def barrier(session: Session, *, now: float) -> Session:

@@ -29,8 +29,8 @@ class FrozenDict(dict[str, Any]):
     def _refuse(self, *_args: object, **_kwargs: object) -> NoReturn:
         raise TypeError("these claims are read-only; change a copy: dict(payload)")
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    __setitem__ = __delitem__ = __ior__ = _refuse  # pyright: ignore[reportAssignmentType]
+    clear = pop = popitem = setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         return dict, (dict(self),)
@@ -38,18 +38,27 @@ class FrozenDict(dict[str, Any]):
 
 def freeze(value: Any, *, depth: int = 8) -> Any:
     """
-    Return *value*, a JSON value, read-only at every level: dicts refuse to change, lists are tuples.
+    Return *value*, a JSON value, read-only at every level: frozen dicts, tuples for lists.
 
     Raises:
         ValueError: It is nested deeper than *depth* levels.
     """
-    if isinstance(value, dict | list | tuple):
-        if depth == 0:
-            raise ValueError("nested too deeply")
-        if isinstance(value, dict):
-            return FrozenDict({k: freeze(v, depth=depth - 1) for k, v in value.items()})  # pyright: ignore[reportUnknownVariableType]
-        return tuple([freeze(item, depth=depth - 1) for item in value])  # pyright: ignore[reportUnknownVariableType]
-    return value
+    if type(value) in _SCALARS:
+        return value
+    if depth == 0:
+        raise ValueError("nested too deeply")
+    if isinstance(value, dict):
+        members: dict[str, Any] = value
+        return FrozenDict(
+            {
+                name: item if type(item) in _SCALARS else freeze(item, depth=depth - 1)
+                for name, item in members.items()
+            }
+        )
+    return tuple([freeze(item, depth=depth - 1) for item in value])
+
+
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
