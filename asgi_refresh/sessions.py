@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 Scalar = str | int | float | None
 
@@ -48,11 +48,10 @@ def freeze(value: Any, *, depth: int = 8) -> Any:
     if depth == 0:
         raise ValueError("nested too deeply")
     if isinstance(value, dict):
-        members: dict[str, Any] = value
         return FrozenDict(
             {
                 name: item if type(item) in _SCALARS else freeze(item, depth=depth - 1)
-                for name, item in members.items()
+                for name, item in cast("dict[str, Any]", value).items()
             }
         )
     return tuple([freeze(item, depth=depth - 1) for item in value])

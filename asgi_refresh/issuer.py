@@ -1,0 +1,291 @@
+"""
+The issuer: issues, refreshes, verifies and revokes. It knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from .cache import TokenCache
+from .claims import check_claims
+from .config import Config
+from .denylist import Denylist
+from .errors import (
+    ConfigurationError,
+    ExpiredTokenError,
+    InvalidTokenError,
+    RevokedTokenError,
+    StoreRequiredError,
+)
+from .events import Client, EventHook
+from .grants import Mode, Tokens
+from .keys import Key, Secret, access_keys, secret_bytes
+from .mint import ClaimsLoader, Mint
+from .rotating import Rotating
+from .sessions import Session
+from .settler import Retire
+from .stateless import Stateless
+from .store import BoundedStore, Store
+from .telemetry import guarded, log_event
+from .tokens import AccessToken, JwtProfile, Profile
+
+Payload: TypeAlias = Mapping[str, Any]
+"""The verified claims of an access token (RFC 7519, 4), read-only at every depth."""
+
+
+class Issuer:
+    """
+    Issues tokens, refreshes, verifies and revokes them.
+
+    Args:
+        key: A secret of at least 32 random bytes, from which every signing key is derived; or a
+            `Key` that other services verify with too; or several, newest first: the first signs,
+            all verify.
+        store: Where sessions are kept: refresh tokens rotate, reuse is detected, everything can be
+            revoked. None: nothing is kept and nothing can be revoked.
+        secret: What refresh tokens are signed with, newest first. Needed with a `Key`; else the
+            bare secrets of *key* serve.
+        config: The settings.
+        load_claims: Called with the `Session` at every refresh and login, sync or async; returns
+            the claims of the next access token, or None to end the session. Without it the claims
+            given at login travel along.
+        on_event: Told of every decision.
+        clock: Returns seconds since the epoch.
+        profile: Another shape of tokens; None is this library's.
+
+    Raises:
+        ConfigurationError: A key is unfit, or the settings do not go together.
+    """
+
+    def __init__(
+        self,
+        key: Secret | Key | Sequence[Secret | Key],
+        *,
+        store: Store | None,
+        secret: Secret | Sequence[Secret] | None = None,
+        config: Config | None = None,
+        load_claims: ClaimsLoader | None = None,
+        on_event: EventHook = log_event,
+        clock: Callable[[], float] = time.time,
+        profile: Profile | None = None,
+    ) -> None:
+        self.config = config = Config() if config is None else config
+        self.clock, self.emit = clock, guarded(on_event)
+        if profile is None:
+            profile = _profile(key, secret, config, stateless=store is None)
+        self.profile = profile
+        self.cache = TokenCache(config.token_cache)
+        self.mint = Mint(profile, config, clock, load_claims)
+        self.denylist: Denylist | None = None
+        self.rotating: Rotating | None = None
+        self.mode: Mode
+        if store is None:
+            self.mode = Stateless(self.mint, self.emit)
+            return
+        config.check_rotating()
+        bounded = BoundedStore(store, timeout=self.mint.timeout, emit=self.emit)
+        if config.revocation != "refresh":
+            live = config.revocation == "live"
+            poll = config.revocation_poll.total_seconds() if live else None
+            self.denylist = Denylist(bounded, clock, max_age=poll)
+        self.mode = self.rotating = Rotating(bounded, self.mint, config, self.emit, self.denylist)
+
+    def __repr__(self) -> str:
+        return f"<Issuer, {'stateless' if self.rotating is None else 'rotating'}>"
+
+    async def issue(
+        self,
+        subject: str,
+        claims: Mapping[str, Any] | None = None,
+        *,
+        persistent: bool = True,
+        device: str | None = None,
+    ) -> Tokens:
+        """
+        Begin a session for *subject*, whose identity has just been proved, and return its tokens.
+
+        Raises:
+            ValueError: The subject or the claims cannot be carried.
+            AccessDeniedError: `load_claims` refused the subject.
+            ClaimsUnavailable, StoreUnavailable: Nobody is signed in.
+        """
+        session = self.mint.session(subject, claims, persistent=persistent, device=device)
+        grant = await self.mode.begin(session, client=None)
+        return grant.tokens(now=self.clock())
+
+    async def refresh(
+        self,
+        refresh_token: str,
+        *,
+        revoke_access: str | bool = False,
+        client: Client | None = None,
+    ) -> Tokens:
+        """
+        Exchange *refresh_token* for new tokens (RFC 6749, 6).
+
+        Args:
+            refresh_token: The token; whoever presents the same one meanwhile gets the same answer.
+            revoke_access: True also refuses the session's earlier access tokens from here on. The
+                access token that came along does the same and is refused itself; one of another
+                session fails the call.
+            client: Who asks, for events.
+
+        Raises:
+            InvalidTokenError: The token is not accepted.
+            StoreRequiredError: *revoke_access* without a store.
+            ClaimsUnavailable, StoreUnavailable: Nothing is known about it; try again.
+        """
+        if revoke_access and self.rotating is None:
+            raise StoreRequiredError("revoke_access needs a store")
+        token = self.profile.read_refresh(_ascii(refresh_token))
+        companion = None
+        if isinstance(revoke_access, str):
+            companion = self.read_access(_ascii(revoke_access))
+            if companion.session_id != token.session_id:
+                raise InvalidTokenError("the tokens are of two sessions")
+        look = await self.mode.look(token, client=client)
+        if self.rotating is not None and revoke_access:
+            grant = await self.rotating.settle(look, client=client, retire=Retire(companion))
+        else:
+            grant = await self.mode.settle(look, client=client)
+        if grant is None:
+            raise RevokedTokenError("the session has ended", reason="session_ended")
+        return grant.tokens(now=self.clock(), presented=refresh_token)
+
+    def verify(self, access_token: str) -> Payload:
+        """
+        Return the claims of *access_token*, by signature, times and audience alone.
+
+        Raises:
+            InvalidTokenError: It is not good; `ExpiredTokenError` if it was.
+        """
+        return self._unexpired(access_token).payload
+
+    async def authenticate(self, access_token: str) -> Payload:
+        """
+        Return the claims of *access_token*, which must not have been revoked either.
+
+        Raises:
+            InvalidTokenError: It is not good.
+            StoreUnavailable: With `revocation="always"`, when the store does not answer.
+        """
+        token = self._unexpired(access_token)
+        if self.denylist is not None:
+            await self.denylist.update()
+            if self.denylist.refuses(token):
+                raise RevokedTokenError
+        return token.payload
+
+    async def revoke(self, session_id: str) -> bool:
+        """
+        End a session; return whether there was one.
+
+        Raises:
+            StoreRequiredError: Without a store.
+            StoreUnavailable: It may still be there.
+        """
+        return await self._stored("revoke").end(session_id, reason="revoke", client=None)
+
+    async def revoke_subject(self, subject: str) -> int:
+        """
+        End every session of *subject*; return how many.
+
+        Raises:
+            StoreRequiredError: Without a store.
+            StoreUnavailable: They may still be there.
+        """
+        return await self._stored("revoke_subject").end_subject(subject, client=None)
+
+    async def sessions(self, subject: str) -> list[Session]:
+        """
+        Return the live sessions of *subject*, the latest used first.
+
+        Raises:
+            StoreRequiredError: Without a store.
+            StoreUnavailable: The store does not answer.
+        """
+        found = await self._stored("sessions").store.find(subject)
+        alive = [session for session in found if self.clock() < session.ends_at]
+        return sorted(alive, key=lambda session: session.last_seen, reverse=True)
+
+    async def barrier(self, session_id: str, claims: Mapping[str, Any] | None = None) -> Tokens:
+        """
+        Begin a new generation of a session that no older token of it leads to.
+
+        For a change of privileges: tokens from before it end.
+
+        Args:
+            session_id: The session.
+            claims: Claims that replace those given at login; None keeps them.
+
+        Raises:
+            RevokedTokenError: There is no such session.
+            StoreRequiredError: Without a store.
+            AccessDeniedError, ClaimsUnavailable, StoreUnavailable: Nothing has changed.
+        """
+        checked = None if claims is None else check_claims(claims)
+        grant = await self._stored("barrier").barrier(session_id, checked)
+        return grant.tokens(now=self.clock())
+
+    # --- for the shell --------------------------------------------------------------------------
+
+    def read_access(self, raw: bytes) -> AccessToken:
+        """
+        Return the access token that *raw* spells, expired or not, remembering the good ones.
+
+        Raises:
+            InvalidTokenError: It is no access token of ours.
+        """
+        token = self.cache.get(raw)
+        if token is None:
+            now = self.clock()
+            token = self.profile.read_access(raw, now=now)
+            if now < token.expires_at:
+                self.cache.put(raw, token)
+        return token
+
+    def _unexpired(self, access_token: str) -> AccessToken:
+        token = self.read_access(_ascii(access_token))
+        if self.clock() >= token.expires_at:
+            raise ExpiredTokenError
+        return token
+
+    def _stored(self, what: str) -> Rotating:
+        if self.rotating is None:
+            raise StoreRequiredError(f"{what} needs a store; this issuer was built with store=None")
+        return self.rotating
+
+
+def _ascii(text: str) -> bytes:
+    try:
+        return text.encode("ascii")
+    except (UnicodeEncodeError, AttributeError):
+        raise InvalidTokenError from None
+
+
+def _profile(
+    key: Secret | Key | Sequence[Secret | Key],
+    secret: Secret | Sequence[Secret] | None,
+    config: Config,
+    *,
+    stateless: bool,
+) -> JwtProfile:
+    ring = [key] if isinstance(key, str | bytes | Key) else list(key)
+    if secret is None:
+        secrets: list[Secret] = [item for item in ring if not isinstance(item, Key)]
+    else:
+        secrets = [secret] if isinstance(secret, str | bytes) else list(secret)
+    if not secrets:
+        raise ConfigurationError(
+            "with Key(...) refresh tokens need a secret of their own: Issuer(key, secret=...)"
+        )
+    return JwtProfile(
+        access_keys(ring),
+        [secret_bytes(item) for item in secrets],
+        issuer=config.issuer,
+        audience=config.audience,
+        leeway=config.leeway.total_seconds(),
+        stateless=stateless,
+    )

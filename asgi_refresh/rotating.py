@@ -1,0 +1,276 @@
+"""
+The mode with a store: generations rotate, an old one that comes back ends the session.
+
+`rotation` decides, a store keeps; what is done here is to bring the two together: read, decide,
+compare-and-set, and decide again if somebody was faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import anyio
+
+from .config import Config
+from .denylist import Denylist
+from .errors import (
+    AccessDeniedError,
+    ReusedTokenError,
+    RevokedTokenError,
+    StoreUnavailable,
+)
+from .events import Client, Event, EventHook, EventName
+from .flight import Flight
+from .grants import Grant, Look
+from .mint import Mint
+from .rotation import ACCEPTED, Verdict, advance, barrier, present
+from .sessions import FrozenDict, Revocation, Session
+from .settler import Retire, Settled, Settler
+from .store import Store
+from .tokens import RefreshToken
+
+_DEAD_FOR = 60.0  # seconds that a dead (session, generation) is remembered
+_DEAD_MOST = 4096
+_PURGE_EVERY = 3600.0
+
+
+class Rotating:
+    """
+    A `Mode` on a store.
+
+    Args:
+        store: Bounded in time, failing with `StoreUnavailable` only.
+        mint: Makes tokens.
+        config: The settings.
+        emit: Told of every decision.
+        denylist: Told of every revocation made here; None where access tokens just run out.
+    """
+
+    def __init__(
+        self, store: Store, mint: Mint, config: Config, emit: EventHook, denylist: Denylist | None
+    ) -> None:
+        self.store, self._mint, self._emit, self.denylist = store, mint, emit, denylist
+        self._max_sessions = config.max_sessions
+        self._leeway = config.leeway.total_seconds()
+        self._looks = Flight[Look]()
+        self._settler = Settler(store, self._advance, self.revocation, denylist)
+        self._dead: dict[tuple[str, int], float] = {}
+        self._next_purge = 0.0
+
+    # --- signing in and out ---------------------------------------------------------------------
+
+    async def begin(self, session: Session, *, client: Client | None) -> Grant:
+        """Keep the new *session* and return its tokens; the oldest of too many end."""
+        minted = await self._mint.load(session)
+        await self.store.add(session)
+        self._emit(Event("issued", session.subject, session.id, client=client))
+        await self._keep_house(session, client)
+        return Grant(session, minted, self._mint.refresh(session, session.current))
+
+    async def end(self, session_id: str, *, reason: str, client: Client | None) -> bool:
+        """Delete the session; its access tokens are refused from here on."""
+        revocation = self.revocation(session_id)
+        ended = await self.store.revoke(session_id, revocation)
+        self._note(revocation)
+        self._emit(Event("revoked", None, session_id, reason, client=client))
+        return ended
+
+    async def end_subject(self, subject: str, *, client: Client | None) -> int:
+        """End every session of *subject*; return how many."""
+        sessions = await self.store.find(subject)
+        count = await self.store.revoke_subject(subject, self.revocation(""))
+        for session in sessions:
+            self._note(self.revocation(session.id))
+        self._emit(Event("revoked", subject, None, "everywhere", str(count), client))
+        return count
+
+    def revocation(self, session_id: str) -> Revocation:
+        """Return the entry that ends a session now."""
+        now = self._mint.clock()
+        # A peer's clock may be ahead when it mints, and behind when it looks.
+        return Revocation(session_id, now, now + self._mint.access_lifetime + 2 * self._leeway)
+
+    async def _keep_house(self, session: Session, client: Client | None) -> None:
+        """What a login may do besides: end the oldest sessions, drop what is over."""
+        now = self._mint.clock()
+        try:
+            if self._max_sessions is not None:
+                alive = [s for s in await self.store.find(session.subject) if now < s.ends_at]
+                alive.sort(key=lambda s: (s.id == session.id, s.created_at))
+                for surplus in alive[: -self._max_sessions]:
+                    await self.end(surplus.id, reason="max_sessions", client=client)
+            if now >= self._next_purge:
+                self._next_purge = now + _PURGE_EVERY
+                await self.store.purge(now)
+        except StoreUnavailable:
+            return  # the event is out; the login stands
+
+    # --- refreshing -----------------------------------------------------------------------------
+
+    async def look(self, token: RefreshToken, *, client: Client | None) -> Look:
+        """Read the session and decide what the presented generation is; one read for all."""
+        key = (token.session_id, token.generation)
+        self._refuse_known_dead(key)
+        with self._deadline():
+            return await self._looks.run(key, lambda _last: self._look(token, client))
+
+    async def _look(self, token: RefreshToken, client: Client | None) -> Look:
+        session, verdict = await self._present(token, client)
+        _, ahead = self._advance(session, token.generation, verdict, session.current)
+        try:
+            minted = await self._mint.load(session, ends_at=ahead.ends_at)
+        except AccessDeniedError:
+            await self.end(session.id, reason="claims_refused", client=client)
+            raise RevokedTokenError(
+                "load_claims ended the session", reason="claims_refused"
+            ) from None
+        return Look(session, minted, token.generation, verdict, session.current)
+
+    async def _present(self, token: RefreshToken, client: Client | None) -> tuple[Session, Verdict]:
+        while True:
+            session = await self.store.get(token.session_id)
+            if session is None:
+                raise self._dies(token)
+            now = self._mint.clock()
+            self._check_skew(session, now, client)
+            verdict, marked = present(session, token.generation, now=now, grace=self._mint.window)
+            if verdict is Verdict.DEAD:
+                raise self._dies(token)
+            if verdict is Verdict.STALE:
+                raise RevokedTokenError("the token is from before a barrier", reason="stale_token")
+            if verdict is Verdict.THEFT:
+                await self._end_stolen(session, token, client)
+            if marked is session:
+                return session, verdict
+            marked = replace(marked, version=session.version + 1)
+            if await self.store.replace(session, marked):
+                return marked, verdict
+
+    async def _end_stolen(
+        self, session: Session, token: RefreshToken, client: Client | None
+    ) -> None:
+        gap = f"generation {token.generation} of {session.current}"
+        self._emit(Event("reused", session.subject, session.id, "theft", gap, client))
+        await self.end(session.id, reason="reused_token", client=client)
+        self._remember_dead(token)
+        raise ReusedTokenError
+
+    async def settle(
+        self, look: Look, *, client: Client | None, retire: Retire | None = None
+    ) -> Grant | None:
+        """Rotate, or find what another request rotated to; one write for all."""
+        with self._deadline():
+            settled = await self._settler.settle(look, retire)
+        session = look.session if settled is None else settled.session
+        self._emit(_settled_event(look, settled, session, client))
+        if settled is None:
+            return None
+        minted = look.minted
+        if minted.token.generation < session.access_from:
+            minted = self._mint.access(session, minted.claims)
+        return Grant(session, minted, self._mint.refresh(session, settled.generation))
+
+    async def still_good(self, look: Look) -> bool:
+        """Read the session once more: what was good at request time may be over."""
+        with self._deadline():
+            session = await self._settler.reread(look.session)
+        if session is None or look.minted.token.generation < session.access_from:
+            return False
+        now = self._mint.clock()
+        verdict, _ = present(session, look.generation, now=now, grace=self._mint.window)
+        return verdict in ACCEPTED
+
+    async def barrier(
+        self, session_id: str, claims: FrozenDict | None, *, step_up: bool = False
+    ) -> Grant:
+        """
+        Begin a new generation that no older token leads to; *step_up* begins `auth_time` anew.
+
+        Raises:
+            RevokedTokenError: There is no such session.
+        """
+        while True:
+            session = await self.store.get(session_id)
+            now = self._mint.clock()
+            if session is None or now >= session.ends_at:
+                raise RevokedTokenError("the session has ended", reason="session_ended")
+            behind = barrier(session, now=now)
+            if claims is not None:
+                behind = replace(behind, claims=claims)
+            if step_up:
+                behind = replace(behind, auth_time=now)
+            behind = replace(behind, version=session.version + 1)
+            minted = await self._mint.load(behind)
+            revocation = replace(self.revocation(session_id), access_from=behind.access_from)
+            if await self.store.replace(session, behind, revocation):
+                self._note(revocation)
+                self._emit(Event("revoked", session.subject, session_id, "barrier"))
+                return Grant(behind, minted, self._mint.refresh(behind, behind.current))
+
+    # --- small print ----------------------------------------------------------------------------
+
+    def _advance(
+        self, session: Session, generation: int, verdict: Verdict, seen: int
+    ) -> tuple[int | None, Session]:
+        mint = self._mint
+        return advance(
+            session,
+            generation,
+            verdict,
+            seen,
+            now=mint.clock(),
+            grace=mint.window,
+            idle=mint.idle_lifetime,
+        )
+
+    def _note(self, revocation: Revocation) -> None:
+        if self.denylist is not None:
+            self.denylist.note(revocation)
+
+    def _check_skew(self, session: Session, now: float, client: Client | None) -> None:
+        if session.rotated_at is not None and session.rotated_at > now + self._leeway:
+            ahead = f"rotated {session.rotated_at - now:.1f} s in this host's future"
+            self._emit(
+                Event("clock_skew", session.subject, session.id, detail=ahead, client=client)
+            )
+
+    def _dies(self, token: RefreshToken) -> RevokedTokenError:
+        self._remember_dead(token)
+        return RevokedTokenError("the session has ended", reason="session_ended")
+
+    def _remember_dead(self, token: RefreshToken) -> None:
+        if len(self._dead) >= _DEAD_MOST:
+            self._dead.clear()
+        self._dead[token.session_id, token.generation] = self._mint.clock() + _DEAD_FOR
+
+    def _refuse_known_dead(self, key: tuple[str, int]) -> None:
+        until = self._dead.get(key)
+        if until is None:
+            return
+        if self._mint.clock() < until:
+            raise RevokedTokenError("the session has ended", reason="session_ended")
+        del self._dead[key]
+
+    @contextmanager
+    def _deadline(self) -> Generator[None]:
+        # Each store call is bounded; this bounds the wait behind the calls of others too.
+        try:
+            with anyio.fail_after(2 * self._mint.timeout):
+                yield
+        except TimeoutError:
+            raise StoreUnavailable("the store did not answer in time") from None
+
+
+def _settled_event(
+    look: Look, settled: Settled | None, session: Session, client: Client | None
+) -> Event:
+    name: EventName
+    if settled is None:
+        name, reason = "rejected", "session_ended"
+    elif look.verdict in (Verdict.LATE, Verdict.FORK, Verdict.AHEAD):
+        name, reason = "recovered", look.verdict.value
+    else:
+        name, reason = ("refreshed" if settled.rotated else "repeated"), look.verdict.value
+    return Event(name, session.subject, session.id, reason, client=client)
