@@ -1,1 +1,50 @@
-"""Keep a browser signed in, safely, without anyone noticing."""
+"""
+Keep a browser signed in, safely, without anyone noticing.
+
+ASGI middleware for implicit cookie refresh, and the explicit refresh for clients without cookies.
+"""
+
+from __future__ import annotations
+
+from . import errors
+from .auth import Auth
+from .config import LOCALHOST, Config
+from .cookies import Cookie
+from .dependencies import get_auth, require_auth
+from .endpoints import RefreshEndpoint
+from .events import Client, Event, EventHook
+from .grants import Tokens
+from .issuer import Issuer, Payload
+from .keys import Key
+from .middleware import RefreshMiddleware
+from .mint import ClaimsLoader
+from .sessions import Revocation, Session
+from .store import MemoryStore, Store
+from .stores.sqlite import SQLiteStore
+
+__all__ = [
+    "LOCALHOST",
+    "Auth",
+    "ClaimsLoader",
+    "Client",
+    "Config",
+    "Cookie",
+    "Event",
+    "EventHook",
+    "Issuer",
+    "Key",
+    "MemoryStore",
+    "Payload",
+    "RefreshEndpoint",
+    "RefreshMiddleware",
+    "Revocation",
+    "SQLiteStore",
+    "Session",
+    "Store",
+    "Tokens",
+    "errors",
+    "get_auth",
+    "require_auth",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,301 @@
+"""
+`Auth`: what a handler sees of the request's session, and how it says what should become of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Literal, Protocol, cast
+
+from .claims import check_claims
+from .cookies import Cookie
+from .errors import Reason, StoreRequiredError
+from .intents import (
+    BY_COOKIE,
+    LOGGED_OUT,
+    PENDING,
+    READ,
+    SCOPE_KEY,
+    STARTED,
+    Elevate,
+    How,
+    Login,
+    Logout,
+)
+from .issuer import Issuer, Payload
+from .sessions import FrozenDict
+from .tokens import AccessToken
+
+
+class Exchange(Protocol):
+    """What commits the intent of one request."""
+
+    async def commit(self) -> None:
+        """Do what was recorded."""
+        ...
+
+
+class Shell(Protocol):
+    """What an `Auth` needs of the middleware that made it."""
+
+    @property
+    def issuer(self) -> Issuer:
+        """Whose sessions."""
+        ...
+
+    @property
+    def refresh(self) -> Cookie:
+        """The refresh cookie, by which two middlewares tell whether they are the same."""
+        ...
+
+    def exchange(self, auth: Auth) -> Exchange:
+        """Return the exchange of *auth*'s request."""
+        ...
+
+
+class Auth:
+    """
+    The session of one request; also what Starlette calls `request.user` and `request.auth`.
+
+    True if somebody is signed in. `login()`, `elevate()` and `logout()` record what is wanted and
+    may be called from sync handlers and threads; it is done when the response starts.
+    """
+
+    __slots__ = ("_exchange", "_how", "_intent", "_scope", "_shell", "_state", "_token")
+
+    # Made by the middleware, slot by slot: a request that nobody asks about costs next to nothing.
+    _token: AccessToken | None
+    _how: How
+    _state: int
+    _shell: Shell
+    _scope: Mapping[str, Any] | None
+    _intent: Login | Elevate | Logout | None
+    _exchange: Any
+
+    def __getattr__(self, name: str) -> Any:
+        # Slots that the middleware leaves empty until they are needed.
+        if name in ("_intent", "_exchange"):
+            return None
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @classmethod
+    def of(cls, connection_or_scope: Any, *, scope_key: str = SCOPE_KEY) -> Auth:
+        """
+        Return the `Auth` of a request, in any framework.
+
+        Args:
+            connection_or_scope: The ASGI scope, or a request or websocket object that has it as
+                its attribute `scope`.
+            scope_key: The middleware's.
+
+        Raises:
+            LookupError: There is none: the middleware is not installed, or the path is excluded.
+        """
+        scope: Any = getattr(connection_or_scope, "scope", connection_or_scope)
+        auth: object = scope.get(scope_key)
+        if not isinstance(auth, cls):
+            raise LookupError(  # noqa: TRY004 - it is not there at all
+                f"no {scope_key!r} in the scope: RefreshMiddleware is not installed in front of"
+                " this application, or the path is excluded or one of its endpoints"
+            )
+        return auth
+
+    # --- who it is ------------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        self._state |= READ
+        return self._token is not None
+
+    def __repr__(self) -> str:
+        token = self._token
+        if token is None:
+            return f"<Auth anonymous, {self._how.reason}>"
+        return f"<Auth {token.subject!r} via {self._how.via}>"
+
+    @property
+    def payload(self) -> Payload | None:
+        """The verified claims, read-only at every depth; None if anonymous."""
+        self._state |= READ
+        token = self._token
+        return None if token is None else token.payload
+
+    @property
+    def subject(self) -> str | None:
+        """The claim `sub`; None if anonymous."""
+        self._state |= READ
+        token = self._token
+        return None if token is None else token.subject
+
+    @property
+    def session_id(self) -> str | None:
+        """The claim `sid`; None if anonymous."""
+        self._state |= READ
+        token = self._token
+        return None if token is None else token.session_id
+
+    @property
+    def expires_at(self) -> float | None:
+        """When the access token ends, in seconds since the epoch; None if anonymous."""
+        self._state |= READ
+        token = self._token
+        return None if token is None else token.expires_at
+
+    @property
+    def via(self) -> Literal["cookie", "bearer"] | None:
+        """What the access token came in; None if anonymous."""
+        self._state |= READ
+        return self._how.via
+
+    @property
+    def refreshed(self) -> bool:
+        """Whether the access token was minted for this very request."""
+        self._state |= READ
+        return self._how.refreshed
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the request is anonymous; None if it is not."""
+        self._state |= READ
+        return self._how.reason
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The claim `scope`, split (RFC 6749, 3.3), and "authenticated"; empty if anonymous."""
+        payload = self.payload
+        if payload is None:
+            return ()
+        scope = payload.get("scope")
+        return (*(scope.split() if isinstance(scope, str) else ()), "authenticated")
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether somebody is signed in (Starlette's user contract)."""
+        return bool(self)
+
+    @property
+    def identity(self) -> str:
+        """The subject, or "" (Starlette's user contract)."""
+        return self.subject or ""
+
+    @property
+    def display_name(self) -> str:
+        """The subject, or "" (Starlette's user contract)."""
+        return self.subject or ""
+
+    def is_fresh(self, within: timedelta) -> bool:
+        """Return whether the user proved who they are no longer than *within* ago (`auth_time`)."""
+        self._state |= READ
+        token = self._token
+        if token is None:
+            return False
+        return self._shell.issuer.clock() - token.auth_time <= within.total_seconds()
+
+    # --- what should become of it ---------------------------------------------------------------
+
+    def login(
+        self,
+        subject: str,
+        claims: Mapping[str, Any] | None = None,
+        *,
+        persistent: bool = True,
+        device: str | None = None,
+    ) -> None:
+        """
+        Sign *subject* in, whose identity has just been proved, with a response below 400.
+
+        Always a new session; those the request came with end. Subject and claims show at once.
+
+        Args:
+            subject: 1 to 255 characters; the claim `sub`.
+            claims: More claims, JSON. `scope` is a string of words.
+            persistent: Whether the cookies outlive the browser ("remember me").
+            device: A label for lists of sessions.
+
+        Raises:
+            ValueError: The subject or the claims cannot be carried.
+            RuntimeError: The response has started, or this is a WebSocket.
+        """
+        scope = self._open_scope("login")
+        if scope["type"] == "websocket":
+            raise RuntimeError("a WebSocket cannot sign anybody in: login() in an HTTP request")
+        mint = self._shell.issuer.mint
+        session = mint.session(subject, claims, persistent=persistent, device=device)
+        earlier = self._intent
+        everywhere = earlier.everywhere if isinstance(earlier, Logout) else None
+        self._intend(Login(session, everywhere))
+        self._token = mint.access(session, cast("FrozenDict", session.claims)).token
+        self._how = BY_COOKIE
+
+    def elevate(self, claims: Mapping[str, Any] | None = None) -> None:
+        """
+        Record that the privileges of this session change, with a response below 400.
+
+        The session stays; every token of it from before ends (a barrier), so that one that was
+        copied earlier does not gain them.
+
+        Args:
+            claims: Claims in place of those given at login; they show at once. None keeps them.
+
+        Raises:
+            ValueError: The claims cannot be carried.
+            RuntimeError: Nobody is signed in, the response has started, or this is a WebSocket.
+            StoreRequiredError: Without a store.
+        """
+        scope = self._open_scope("elevate")
+        token = self._token
+        if token is None or scope["type"] == "websocket" or isinstance(self._intent, Login):
+            raise RuntimeError("elevate() needs a session that is signed in, in an HTTP request")
+        if self._shell.issuer.rotating is None:
+            raise StoreRequiredError("elevate() needs a store")
+        checked = None if claims is None else check_claims(claims)
+        self._intend(Elevate(token.session_id, checked))
+        if checked is not None:
+            self._token = token.with_claims(checked)
+
+    def logout(self, *, everywhere: bool = False) -> None:
+        """
+        Sign out, whatever becomes of the response: here, or *everywhere* the subject is signed in.
+
+        The request is anonymous at once. Called without a session it deletes the cookies.
+
+        Raises:
+            RuntimeError: The response has started.
+            StoreRequiredError: *everywhere* without a store.
+        """
+        self._open_scope("logout")
+        if everywhere and self._shell.issuer.rotating is None:
+            raise StoreRequiredError("logout(everywhere=True) needs a store")
+        if not isinstance(self._intent, Logout):
+            subject = self._token.subject if everywhere and self._token is not None else None
+            self._intend(Logout(subject))
+            self._token, self._how = None, LOGGED_OUT
+
+    async def commit(self) -> None:
+        """
+        Do now what was recorded, for a handler that wants to see the error.
+
+        The cookies go out with the response, whatever its status. Without anything recorded it
+        does nothing.
+
+        Raises:
+            AccessDeniedError: `load_claims` refused the subject.
+            ClaimsUnavailable, StoreUnavailable: Nobody was signed in, or out.
+            RuntimeError: The response has started.
+        """
+        self._open_scope("commit")
+        if self._intent is not None:
+            await self._shell.exchange(self).commit()
+
+    def _open_scope(self, what: str) -> Mapping[str, Any]:
+        scope = self._scope
+        if self._state & STARTED or scope is None:
+            raise RuntimeError(
+                f"{what}() comes too late, the response has started; to end the session call"
+                " issuer.revoke(auth.session_id)"
+            )
+        return scope
+
+    def _intend(self, intent: Login | Elevate | Logout) -> None:
+        self._intent = intent
+        self._state |= PENDING

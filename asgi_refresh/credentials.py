@@ -1,0 +1,137 @@
+"""
+What a request brings along: tokens out of cookies and the Authorization header, verified.
+
+Cryptography, but no I/O: whether a session still lives is asked later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from .cookies import Cookie, collect
+from .decide import OfSession, sole
+from .errors import InvalidTokenError, Reason
+from .events import Client
+from .issuer import Issuer
+from .tokens import AccessToken, RefreshToken
+
+Scope: TypeAlias = Mapping[str, Any]
+Headers: TypeAlias = dict[bytes, list[bytes]]
+T = TypeVar("T", bound=OfSession)
+
+_BEARER = re.compile(rb"bearer +([^ ]+) *\Z", re.IGNORECASE)
+
+
+def request_headers(scope: Scope) -> Headers:
+    """Return the headers by name in lower case, each with all its values."""
+    headers: Headers = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(name.lower(), []).append(value)
+    return headers
+
+
+def cookie_header(headers: Mapping[bytes, Sequence[bytes]]) -> bytes:
+    """Return all Cookie headers as one: HTTP/2 and 3 split it (RFC 9113, 8.2.3)."""
+    return b"; ".join(headers.get(b"cookie", ()))
+
+
+def client_of(scope: Scope, headers: Mapping[bytes, Sequence[bytes]]) -> Client:
+    """Return who is at the other end."""
+    peer = scope.get("client")
+    agent = headers.get(b"user-agent")
+    return Client(
+        address=str(peer[0]) if peer else None,
+        user_agent=agent[0][:200].decode("ascii", "backslashreplace") if agent else None,
+    )
+
+
+def bearer_token(headers: Mapping[bytes, Sequence[bytes]]) -> bytes | None:
+    """Return the token of the one `Authorization: Bearer` header (RFC 6750, 2.1), or None."""
+    values = headers.get(b"authorization", ())
+    match = _BEARER.match(values[0]) if len(values) == 1 else None
+    return match[1] if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """
+    What our cookies hold.
+
+    Attributes:
+        names: The names of ours that came along.
+        access: The access token, expired or not; None without a genuine one.
+        refresh: The refresh token; None without a genuine one.
+        reason: Why there is less than was sent, if there is; None if nothing was refused.
+        genuine: Every genuine token that came, believed or not.
+    """
+
+    names: Collection[bytes] = ()
+    access: AccessToken | None = None
+    refresh: RefreshToken | None = None
+    reason: Reason | None = None
+    genuine: tuple[AccessToken | RefreshToken, ...] = ()
+
+    @property
+    def sessions(self) -> frozenset[str]:
+        """Every session that a genuine token belongs to."""
+        return frozenset(token.session_id for token in self.genuine)
+
+
+NONE = Credentials()
+
+
+def read_cookies(issuer: Issuer, header: bytes, tombstone: Cookie) -> Credentials:
+    """
+    Return what the Cookie *header* holds.
+
+    Tokens of a session that *tombstone* names are not believed: a response that was on its way
+    when the user signed out has put them back.
+    """
+    access_name = issuer.config.access_cookie.key
+    refresh_name = issuer.config.refresh_cookie.key
+    if len(header) > issuer.config.max_cookie_header:
+        return Credentials(reason="oversize_cookies")
+    found = collect(header, (access_name, refresh_name, tombstone.key))
+    if not found:
+        return NONE
+    ended = [value.decode("latin-1") for value in found.get(tombstone.key, ())]
+    accesses, why_access = _genuine(found.get(access_name, ()), issuer.read_access)
+    refreshes, why_refresh = _genuine(found.get(refresh_name, ()), issuer.profile.read_refresh)
+    access, off_access = _believed(accesses, ended, _newest_access)
+    refresh, off_refresh = _believed(refreshes, ended, _newest_refresh)
+    reason = off_access or off_refresh or why_access or why_refresh
+    return Credentials(found, access, refresh, reason, (*accesses, *refreshes))
+
+
+def _genuine(values: Iterable[bytes], read: Callable[[bytes], T]) -> tuple[list[T], Reason | None]:
+    """Return the genuine tokens among *values*, and a reason if any was not."""
+    genuine: list[T] = []
+    reason: Reason | None = None
+    for value in values:
+        try:
+            genuine.append(read(value))
+        except InvalidTokenError as error:
+            reason = error.reason
+    return genuine, reason
+
+
+def _believed(
+    genuine: list[T], ended: list[str], newest: Callable[[T], tuple[int, float]]
+) -> tuple[T | None, Reason | None]:
+    """Return the one token to go by, and a reason if one came that is not believed."""
+    if not ended:
+        return sole(genuine, newest=newest)
+    alive = [token for token in genuine if token.session_id not in ended]
+    token, reason = sole(alive, newest=newest)
+    return token, reason or ("session_ended" if len(alive) < len(genuine) else None)
+
+
+def _newest_access(token: AccessToken) -> tuple[int, float]:
+    return token.generation, token.expires_at
+
+
+def _newest_refresh(token: RefreshToken) -> tuple[int, float]:
+    return token.generation, token.issued_at

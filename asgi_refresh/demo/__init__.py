@@ -1,0 +1,3 @@
+"""
+A page on which to watch sessions: `python -m asgi_refresh.demo`.
+"""

@@ -1,0 +1,191 @@
+"""
+The request side: who is it, decided before the application runs.
+
+Nothing is written here but what the protocol demands at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from functools import cache
+from typing import Any
+
+from .auth import Auth
+from .cookies import replace_value
+from .credentials import (
+    NONE,
+    Credentials,
+    Headers,
+    bearer_token,
+    client_of,
+    cookie_header,
+    read_cookies,
+    request_headers,
+)
+from .decide import Step, is_top_level_navigation, next_step
+from .errors import ClaimsUnavailable, InvalidTokenError, Reason, StoreUnavailable
+from .events import Event
+from .exchange import Exchange
+from .grants import Look
+from .intents import BY_BEARER, BY_COOKIE, BY_REFRESH, PENDING, How
+from .shell import Shell
+from .tokens import AccessToken, RefreshToken
+
+_NEVER_REFRESH = frozenset({"OPTIONS", "TRACE", "CONNECT"})
+_OVER = frozenset({"reused_token", "session_ended", "claims_refused"})
+
+
+class CrossOriginRefused(Exception):  # noqa: N818 - an answer, not a fault
+    """The request comes from another origin and carries our cookies."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(origin)
+        self.origin = origin
+
+
+@cache
+def anonymous(reason: Reason) -> How:
+    """Return how a request is anonymous."""
+    return How(reason=reason)
+
+
+class Inbound:
+    """One request on its way in."""
+
+    def __init__(self, shell: Shell[Exchange], scope: MutableMapping[str, Any]) -> None:
+        self._shell, self._scope = shell, scope
+        self._headers: Headers = request_headers(scope)
+        self._issuer = shell.issuer
+        if not shell.mixed_case:
+            names = b"".join([name for name, _ in scope["headers"]])
+            shell.mixed_case = names != names.lower()
+
+    async def authenticate(self) -> Auth:
+        """
+        Return who it is.
+
+        Raises:
+            CrossOriginRefused: The request must not reach the application.
+        """
+        header = cookie_header(self._headers)
+        token, why_bearer = await self._bearer()
+        if token is not None:
+            return self._auth(token, BY_BEARER)
+        if self._shell.is_exempt(self._scope):
+            return self._auth(None, anonymous("exempt_path"))
+        credentials = read_cookies(self._issuer, header, self._shell.tombstone)
+        if not credentials.names and not credentials.reason:
+            return self._nobody(why_bearer or "no_credentials")
+        if credentials.names:
+            self._check_origin()
+        return await self._by_cookie(credentials, header, why_bearer)
+
+    def _check_origin(self) -> None:
+        origin = self._shell.foreign_origin(self._scope, self._headers)
+        if origin is not None:
+            client = client_of(self._scope, self._headers)
+            self._issuer.emit(Event("cross_origin", reason="request", detail=origin, client=client))
+            raise CrossOriginRefused(origin)
+
+    async def _bearer(self) -> tuple[AccessToken | None, Reason | None]:
+        raw = bearer_token(self._headers) if self._issuer.config.bearer else None
+        if raw is None:
+            return None, None
+        try:
+            token = self._issuer.read_access(raw)
+        except InvalidTokenError as error:
+            return None, error.reason
+        return await self._in_force(token)
+
+    async def _in_force(self, token: AccessToken) -> tuple[AccessToken | None, Reason | None]:
+        """Return *token* unless it has expired or was revoked; else why not."""
+        denylist = self._issuer.denylist
+        if denylist is not None and self._issuer.clock() < token.expires_at:
+            try:
+                await denylist.update()
+            except StoreUnavailable:
+                return None, "store_unavailable"
+            if denylist.refuses(token):
+                return None, "revoked_token"
+        if self._issuer.clock() >= token.expires_at:
+            return None, "expired_token"
+        return token, None
+
+    async def _by_cookie(self, credentials: Credentials, header: bytes, why: Reason | None) -> Auth:
+        issuer, access = self._issuer, credentials.access
+        why = credentials.reason or why
+        if access is not None:
+            usable, refused = await self._in_force(access)
+            if refused == "store_unavailable":
+                return self._nobody(refused)
+            if refused == "revoked_token":
+                access, why = usable, refused
+        step, off = next_step(
+            access,
+            credentials.refresh,
+            now=issuer.clock(),
+            refresh_before=issuer.config.refresh_before.total_seconds(),
+            may_refresh=self._scope.get("method") not in _NEVER_REFRESH,
+        )
+        if step is Step.REFRESH and credentials.refresh is not None:
+            return await self._refresh(credentials, access, credentials.refresh, header)
+        why = off or why
+        if step is Step.USE and access is not None:
+            self._report(why, access)
+            return self._auth(access, BY_COOKIE)
+        return self._nobody(why or "no_credentials", credentials)
+
+    async def _refresh(
+        self,
+        credentials: Credentials,
+        access: AccessToken | None,
+        token: RefreshToken,
+        header: bytes,
+    ) -> Auth:
+        self._report(credentials.reason, access)
+        client = client_of(self._scope, self._headers)
+        try:
+            look = await self._issuer.mode.look(token, client=client)
+        except (InvalidTokenError, StoreUnavailable, ClaimsUnavailable) as error:
+            return self._not_refreshed(credentials, access, error.reason)
+        self._pass_down(look, header)
+        auth = self._auth(look.minted.token, BY_REFRESH)
+        auth._state |= PENDING
+        self._shell.exchange(auth).look = look
+        return auth
+
+    def _not_refreshed(
+        self, credentials: Credentials, access: AccessToken | None, reason: Reason
+    ) -> Auth:
+        alive = access is not None and self._issuer.clock() < access.expires_at
+        if alive and reason not in _OVER:
+            self._report(reason, access)
+            return self._auth(access, BY_COOKIE)  # it is good for a while yet
+        return self._nobody(reason, credentials)
+
+    def _pass_down(self, look: Look, header: bytes) -> None:
+        """Let code that reads the cookie itself see the new access token, in one plain header."""
+        cookie = replace_value(header, self._shell.access.key, look.minted.raw)
+        headers = [(n, v) for n, v in self._scope["headers"] if n.lower() != b"cookie"]
+        headers.append((b"cookie", cookie))
+        self._scope["headers"] = headers
+
+    def _nobody(self, reason: Reason, credentials: Credentials = NONE) -> Auth:
+        if reason != "no_credentials":
+            self._report(reason, credentials.access or credentials.refresh)
+        auth = self._auth(None, anonymous(reason))
+        carried = self._shell.names.intersection(credentials.names)
+        if reason in _OVER and carried and is_top_level_navigation(self._headers):
+            auth._state |= PENDING
+            self._shell.exchange(auth).dead = carried
+        return auth
+
+    def _auth(self, token: AccessToken | None, how: How) -> Auth:
+        return self._shell.auth(self._scope, token, how)
+
+    def _report(self, reason: Reason | None, token: AccessToken | RefreshToken | None) -> None:
+        if reason is not None:
+            subject = token.subject if isinstance(token, AccessToken) else None
+            session_id = None if token is None else token.session_id
+            client = client_of(self._scope, self._headers)
+            self._issuer.emit(Event("rejected", subject, session_id, reason, client=client))

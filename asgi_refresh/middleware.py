@@ -1,0 +1,208 @@
+"""
+`RefreshMiddleware`: one thin shell around any ASGI application.
+
+A request whose access token was seen before goes straight through; everything else takes the
+careful way (`inbound`), and what must be written is written when the response starts (`exchange`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .auth import Auth
+from .caching import Headers
+from .cookies import sole_value
+from .decide import is_below, route_path
+from .errors import ConfigurationError, InvalidTokenError
+from .exchange import Exchange
+from .inbound import CrossOriginRefused, Inbound
+from .intents import BY_COOKIE, NOBODY, PENDING, READ, REPLACED, SCOPE_KEY, STARTED
+from .issuer import Issuer
+from .origins import SAFE_METHODS
+from .shell import Shell, refusal, respond
+from .tokens import AccessToken
+
+
+class RefreshMiddleware:
+    """
+    Puts an `Auth` into the scope of every request and keeps its cookies fresh.
+
+    Args:
+        app: The application.
+        issuer: Whose tokens.
+        endpoints: Applications for exact paths, answered before any cookie is read.
+        scope_key: Where the `Auth` is put.
+        starlette: Also put it where Starlette has `request.auth` and `request.user`. False for
+            Django with Channels, which has its own user there.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        issuer: Issuer,
+        *,
+        endpoints: Mapping[str, ASGIApp] | None = None,
+        scope_key: str = SCOPE_KEY,
+        starlette: bool = True,
+    ) -> None:
+        for path in endpoints or ():
+            if not path.startswith("/"):
+                raise ConfigurationError(f"an endpoint's path starts with '/': {path!r}")
+        config = issuer.config
+        self.app, self.issuer = app, issuer
+        self._shell = Shell(issuer, Exchange)
+        self._endpoints = dict(endpoints or {})
+        self._exclude = tuple(config.exclude)
+        # Any of these, and a path is looked at before anything else.
+        self._routed = bool(self._endpoints or self._exclude)
+        self._exempts = bool(config.cross_origin_exempt)
+        self._key, self._starlette = scope_key, starlette
+        # What every request asks, at hand.
+        self._clock, self._cache, self._denylist = issuer.clock, issuer.cache, issuer.denylist
+        self._access_name = config.access_cookie.key
+        self._refresh_name = config.refresh_cookie.key
+        self._most = config.max_cookie_header
+        self._refresh_before = config.refresh_before.total_seconds()
+        self._begin: _Start = self._start
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or let the application do it."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        if self._routed or self._key in scope:
+            app = self._elsewhere(scope)
+            if app is not None:
+                await app(scope, receive, send)
+                return
+        auth = None if self._exempts and self._shell.is_exempt(scope) else self._known(scope)
+        if auth is None:
+            try:
+                auth = await Inbound(self._shell, scope).authenticate()
+            except CrossOriginRefused as refused:
+                await _refuse(scope, receive, send, refusal(refused.origin))
+                return
+        scope[self._key] = auth
+        if self._starlette:
+            scope["auth"] = scope["user"] = auth
+
+        def forward(
+            message: Message, send: Send = send, auth: Auth = auth, start: _Start = self._begin
+        ) -> Any:
+            # A plain function that returns a coroutine: one frame less on every message.
+            if message["type"] in _STARTS:
+                return start(message, send, auth)
+            return send(message) if auth._state < REPLACED else _dropped()
+
+        try:
+            await self.app(scope, receive, forward)
+        finally:
+            if auth._state & PENDING:
+                await self._shell.exchange(auth).finish()
+            auth._scope = None  # the scope holds the auth: no circle for the collector
+
+    def _known(self, scope: Scope) -> Auth | None:
+        """
+        Return the `Auth` of a plain request: with one good access cookie, or nothing of ours.
+
+        None: take the careful way. Nothing is decided here that `Inbound` would decide otherwise.
+        """
+        if type(scope["headers"]) is not list or self._shell.mixed_case or scope["type"] != "http":
+            return None
+        headers: Headers = scope["headers"]
+        cookie = b""
+        for name, value in headers:
+            if name == b"cookie":
+                cookie = cookie + b"; " + value if cookie else value
+            elif name == b"authorization":
+                return None
+        if len(cookie) > self._most:
+            return None
+        value = sole_value(cookie, self._access_name)
+        if value is None:
+            if self._access_name in cookie or self._refresh_name in cookie:
+                return None
+            token, how = None, NOBODY
+        else:
+            token, how = self._cache.young.get(value) or self._first_sight(value), BY_COOKIE
+            now = self._clock()
+            if token is None or token.expires_at - now < self._refresh_before:
+                return None
+            denylist = self._denylist
+            if denylist is not None and (
+                not denylist.good_from <= now < denylist.good_until
+                or token.session_id in denylist.by_session
+            ):
+                return None
+            if scope["method"] not in SAFE_METHODS and not _is_same_origin(headers):
+                return None
+        auth = _new(Auth)
+        auth._token, auth._how, auth._state = token, how, 0
+        auth._shell, auth._scope = self._shell, scope
+        return auth
+
+    def _first_sight(self, raw: bytes) -> AccessToken | None:
+        try:
+            return self.issuer.read_access(raw)
+        except InvalidTokenError:
+            return None
+
+    def _elsewhere(self, scope: Scope) -> ASGIApp | None:
+        """Return the application for a request that is not this middleware's to look at."""
+        path = route_path(scope["path"], scope.get("root_path", ""))
+        endpoint = self._endpoints.get(path)
+        if endpoint is not None:
+            return endpoint
+        if is_below(path, self._exclude):
+            return self.app
+        outer = scope.get(self._key)
+        if isinstance(outer, Auth) and outer._shell.refresh == self._shell.refresh:
+            return self.app  # the same middleware further out has done it
+        return None
+
+    def _start(self, message: Message, send: Send, auth: Auth) -> Any:
+        """Return the coroutine that sends the start of a response."""
+        state = auth._state
+        if state <= READ and type(message.get("headers")) is list:
+            headers: Headers = message["headers"]
+            for name, _ in headers:
+                if len(name) in _LENGTHS and name.lower() in _LOOKED_AT:
+                    break
+            else:
+                auth._state = state | STARTED
+                if state:
+                    message = {**message, "headers": [*headers, (b"vary", b"Cookie")]}
+                return send(message)
+        if state & STARTED or auth._scope is None:
+            return _dropped() if state & REPLACED else send(message)
+        return self._shell.exchange(auth).start(message, send)
+
+
+_new = Auth.__new__
+_Start = Callable[[Message, Send, Auth], Any]
+_STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+_LOOKED_AT = frozenset({b"set-cookie", b"vary"})
+_LENGTHS = frozenset(map(len, _LOOKED_AT))
+
+
+def _is_same_origin(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Return whether the browser says so, plainly; if not, it is looked at more closely."""
+    return [v for n, v in headers if n == b"sec-fetch-site"] == [b"same-origin"]
+
+
+async def _dropped() -> None:
+    """Drop a message of an application that was answered for."""
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, text: str) -> None:
+    """Answer 403; to a WebSocket handshake with a body where the server can."""
+    if scope["type"] == "http":
+        await respond(send, 403, text, [])
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        await respond(send, 403, text, [], prefix="websocket.")
+    else:
+        await receive()  # websocket.connect comes before anything may be sent
+        await send({"type": "websocket.close", "code": 1008, "reason": "cross-origin"})

@@ -1,0 +1,153 @@
+"""
+What all requests of one middleware share: how cookies are written, and who counts as foreign.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import replace
+from math import ceil
+from typing import Any, Generic, TypeVar
+
+from starlette.types import Send
+
+from .auth import Auth, Exchange
+from .caching import Headers
+from .decide import route_path
+from .events import Event
+from .grants import Grant
+from .intents import How
+from .issuer import Issuer
+from .mint import Minted
+from .origins import SAFE_METHODS, refused_origin
+from .sessions import Session
+from .tokens import AccessToken
+
+E = TypeVar("E", bound=Exchange)
+Cookies = list[tuple[bytes, bytes]]
+_LOCAL = re.compile(rb"(localhost|.*\.localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?\Z", re.IGNORECASE)
+
+
+class Shell(Generic[E]):
+    """What all requests of one middleware share: the issuer, and how its cookies are written."""
+
+    def __init__(self, issuer: Issuer, exchange: Callable[[Any, Auth], E]) -> None:
+        config = issuer.config
+        self._new_exchange = exchange
+        self.issuer = issuer
+        self.access, self.refresh = config.access_cookie, config.refresh_cookie
+        # Named after the access cookie, so that one search of the header finds both.
+        self.tombstone = replace(config.access_cookie, name=f"{config.access_cookie.name}-ended")
+        self.names = frozenset({self.access.key, self.refresh.key})
+        self.stateless = issuer.rotating is None
+        self._buries = self.stateless or config.revocation == "refresh"
+        longest = config.idle_lifetime if self.stateless else config.access_lifetime
+        self._tombstone_age = ceil((longest + config.window).total_seconds())
+        self._refuses = config.cross_origin == "refuse"
+        self._trusted = frozenset(origin.encode() for origin in config.trusted_origins)
+        self._warned = False
+        # Set at the first request whose server keeps the case of header names: ASGI asks servers
+        # to lower them and does not require it. From then on every name is lowered here.
+        self.mixed_case = False
+
+    def auth(self, scope: MutableMapping[str, Any], token: AccessToken | None, how: How) -> Auth:
+        """Return the `Auth` of a request."""
+        auth = Auth.__new__(Auth)
+        auth._token, auth._how, auth._state = token, how, 0
+        auth._shell, auth._scope = self, scope
+        return auth
+
+    def exchange(self, auth: Auth) -> E:
+        """Return the exchange of *auth*'s request, new if there is none yet."""
+        exchange: E | None = auth._exchange
+        if exchange is None:
+            exchange = auth._exchange = self._new_exchange(self, auth)
+        return exchange
+
+    def is_exempt(self, scope: Mapping[str, Any]) -> bool:
+        """Return whether our cookies are ignored on the request's path."""
+        exempt = self.issuer.config.cross_origin_exempt
+        return bool(exempt) and route_path(scope["path"], scope.get("root_path", "")) in exempt
+
+    def foreign_origin(
+        self, scope: Mapping[str, Any], headers: Mapping[bytes, list[bytes]]
+    ) -> str | None:
+        """Return the origin of a request that must not act with our cookies, or None."""
+        websocket = scope["type"] == "websocket"
+        if not self._refuses or (not websocket and scope["method"] in SAFE_METHODS):
+            return None
+        return refused_origin(
+            fetch_site=headers.get(b"sec-fetch-site", ()),
+            origin=headers.get(b"origin", ()),
+            host=headers.get(b"host", ()),
+            trusted=self._trusted,
+            websocket=websocket,
+        )
+
+    def access_cookie(self, session: Session, minted: Minted) -> Cookies:
+        """Return the access cookie."""
+        left = int(minted.token.expires_at - self.issuer.clock())
+        age = max(1, left) if session.persistent else None
+        return [(self.access.key, self.access.render(minted.raw, age))]
+
+    def cookies(self, grant: Grant) -> Cookies:
+        """Return the cookies that hand out *grant*."""
+        cookies = self.access_cookie(grant.session, grant.minted)
+        if grant.refresh_token is not None:
+            left = int(grant.session.ends_at - self.issuer.clock())
+            age = max(1, left) if grant.session.persistent else None
+            cookies.append((self.refresh.key, self.refresh.render(grant.refresh_token, age)))
+        return cookies + _named(self.issuer.profile.extra_cookies(grant.session))
+
+    def deletions(self, names: Iterable[bytes]) -> Cookies:
+        """Return what deletes our cookies of *names*, and what a profile added."""
+        mine = [cookie for cookie in (self.access, self.refresh) if cookie.key in names]
+        extra = _named(self.issuer.profile.extra_cookies(None)) if mine else []
+        return [(cookie.key, cookie.delete()) for cookie in mine] + extra
+
+    def burial(self, sessions: Iterable[str]) -> Cookies:
+        """Return the tombstone of the session that ended, where the denylist does not know it."""
+        ended = sorted(sessions)
+        if not self._buries or not ended:
+            return []
+        value = ended[0].encode()
+        return [(self.tombstone.key, self.tombstone.render(value, self._tombstone_age))]
+
+    def warn_insecure(self, scope: Mapping[str, Any], host: Iterable[bytes]) -> None:
+        """Say once that Secure cookies went out where they will not come back from."""
+        if self._warned or not self.access.secure or scope.get("scheme", "http") != "http":
+            return
+        name = next(iter(host), b"")
+        if not _LOCAL.match(name):
+            self._warned = True
+            detail = f"http on host {name.decode('latin-1')!a}: is the proxy's scheme passed on?"
+            self.issuer.emit(Event("insecure_cookie", detail=detail))
+
+
+def refusal(origin: str) -> str:
+    """Return what a refused request is told."""
+    return (
+        f"Refused: a request from another origin ({origin}). If that origin is yours, add it to"
+        " Config(trusted_origins=...)."
+    )
+
+
+async def respond(
+    send: Send, status: int, text: str, headers: Headers, *, prefix: str = ""
+) -> None:
+    """Send a whole short response in plain text that nobody keeps."""
+    body = text.encode()
+    start: Headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"private, no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        *headers,
+    ]
+    await send({"type": f"{prefix}http.response.start", "status": status, "headers": start})
+    await send({"type": f"{prefix}http.response.body", "body": body})
+
+
+def _named(values: Iterable[bytes]) -> Cookies:
+    return [(value.partition(b"=")[0], value) for value in values]
