@@ -67,12 +67,13 @@ class Exchange:
         if self._auth._how.via != "bearer" and not shell.is_exempt(self._scope):
             origin = shell.foreign_origin(self._scope, self._headers)
         if origin is not None:
-            issuer.emit(Event("cross_origin", reason="login", detail=origin, client=client))
-            raise AccessDeniedError(refusal(origin))
+            text = refusal(origin)
+            issuer.emit(Event("cross_origin", reason="login", detail=text, client=client))
+            raise AccessDeniedError(text)
         if intent.everywhere is not None and issuer.rotating is not None:
             await issuer.rotating.end_subject(intent.everywhere, client=client)
         grant = await issuer.mode.begin(intent.session, client=client)
-        earlier = self._sessions() - {intent.session.id}
+        earlier = self._cookie_sessions()
         for session_id in earlier:
             with contextlib.suppress(StoreUnavailable):  # told by an event; the login stands
                 await issuer.mode.end(session_id, reason="login", client=client)
@@ -104,13 +105,16 @@ class Exchange:
         shell = self._shell
         return shell.deletions(shell.names) + shell.burial(self._sessions())
 
+    def _cookie_sessions(self) -> frozenset[str]:
+        """Every session that the request holds a genuine token of in our cookies."""
+        if self._shell.is_exempt(self._scope):
+            return frozenset()
+        header = cookie_header(self._headers)
+        return read_cookies(self._shell.issuer, header, self._shell.tombstone).sessions
+
     def _sessions(self) -> frozenset[str]:
         """Every session that the request holds a genuine token of."""
-        issuer = self._shell.issuer
-        sessions: frozenset[str] = frozenset()
-        if not self._shell.is_exempt(self._scope):
-            header = cookie_header(self._headers)
-            sessions = read_cookies(issuer, header, self._shell.tombstone).sessions
+        issuer, sessions = self._shell.issuer, self._cookie_sessions()
         bearer = bearer_token(self._headers) if issuer.config.bearer else None
         if bearer is not None:
             with contextlib.suppress(InvalidTokenError):

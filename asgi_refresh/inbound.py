@@ -28,7 +28,7 @@ from .events import Event
 from .exchange import Exchange
 from .grants import Look
 from .intents import BY_BEARER, BY_COOKIE, BY_REFRESH, PENDING, How
-from .shell import Shell
+from .shell import Shell, refusal
 from .tokens import AccessToken, RefreshToken
 
 _NEVER_REFRESH = frozenset({"OPTIONS", "TRACE", "CONNECT"})
@@ -36,11 +36,7 @@ _OVER = frozenset({"reused_token", "session_ended", "claims_refused"})
 
 
 class CrossOriginRefused(Exception):  # noqa: N818 - an answer, not a fault
-    """The request comes from another origin and carries our cookies."""
-
-    def __init__(self, origin: str) -> None:
-        super().__init__(origin)
-        self.origin = origin
+    """The request comes from another origin and carries our cookies; its text says so."""
 
 
 @cache
@@ -76,7 +72,7 @@ class Inbound:
         credentials = read_cookies(self._issuer, header, self._shell.tombstone)
         if not credentials.names and not credentials.reason:
             return self._nobody(why_bearer or "no_credentials")
-        if credentials.names:
+        if self._shell.names.intersection(credentials.names):
             self._check_origin()
         return await self._by_cookie(credentials, header, why_bearer)
 
@@ -148,10 +144,10 @@ class Inbound:
             look = await self._issuer.mode.look(token, client=client)
         except (InvalidTokenError, StoreUnavailable, ClaimsUnavailable) as error:
             return self._not_refreshed(credentials, access, error.reason)
-        self._pass_down(look, header)
         auth = self._auth(look.minted.token, BY_REFRESH)
         auth._state |= PENDING
         self._shell.exchange(auth).look = look
+        self._pass_down(look, header)  # after the exchange has taken note of what really came
         return auth
 
     def _not_refreshed(

@@ -22,7 +22,7 @@ from .inbound import CrossOriginRefused, Inbound
 from .intents import BY_COOKIE, NOBODY, PENDING, READ, REPLACED, SCOPE_KEY, STARTED
 from .issuer import Issuer
 from .origins import SAFE_METHODS
-from .shell import Shell, refusal, respond
+from .shell import Shell, respond
 from .tokens import AccessToken
 
 
@@ -83,7 +83,7 @@ class RefreshMiddleware:
             try:
                 auth = await Inbound(self._shell, scope).authenticate()
             except CrossOriginRefused as refused:
-                await _refuse(scope, receive, send, refusal(refused.origin))
+                await _refuse(scope, receive, send, str(refused))
                 return
         scope[self._key] = auth
         if self._starlette:
@@ -112,11 +112,11 @@ class RefreshMiddleware:
         """
         if type(scope["headers"]) is not list or self._shell.mixed_case or scope["type"] != "http":
             return None
-        headers: Headers = scope["headers"]
+        headers: Headers = scope["headers"]  # pyright: ignore[reportUnknownVariableType]
         cookie = b""
-        for name, value in headers:
+        for name, field in headers:
             if name == b"cookie":
-                cookie = cookie + b"; " + value if cookie else value
+                cookie = cookie + b"; " + field if cookie else field
             elif name == b"authorization":
                 return None
         if len(cookie) > self._most:

@@ -153,7 +153,8 @@ class Rotating:
     ) -> None:
         gap = f"generation {token.generation} of {session.current}"
         self._emit(Event("reused", session.subject, session.id, "theft", gap, client))
-        await self.end(session.id, reason="reused_token", client=client)
+        with anyio.CancelScope(shield=True):  # a thief who hangs up at once is no less a thief
+            await self.end(session.id, reason="reused_token", client=client)
         self._remember_dead(token)
         raise ReusedTokenError
 
