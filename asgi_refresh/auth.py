@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal, Protocol, cast
 
@@ -12,16 +13,15 @@ from .claims import check_claims
 from .cookies import Cookie
 from .errors import Reason, StoreRequiredError
 from .intents import (
+    BY_BEARER,
     BY_COOKIE,
     LOGGED_OUT,
     PENDING,
     READ,
     SCOPE_KEY,
     STARTED,
-    Elevate,
     How,
-    Login,
-    Logout,
+    Intent,
 )
 from .issuer import Issuer, Payload
 from .sessions import FrozenDict
@@ -31,51 +31,49 @@ from .tokens import AccessToken
 class Exchange(Protocol):
     """What commits the intent of one request."""
 
-    async def commit(self) -> None:
-        """Do what was recorded."""
-        ...
+    async def commit(self) -> None: ...  # noqa: D102
 
 
 class Shell(Protocol):
     """What an `Auth` needs of the middleware that made it."""
 
     @property
-    def issuer(self) -> Issuer:
-        """Whose sessions."""
-        ...
+    def issuer(self) -> Issuer: ...  # noqa: D102
 
     @property
-    def refresh(self) -> Cookie:
-        """The refresh cookie, by which two middlewares tell whether they are the same."""
-        ...
+    def refresh(self) -> Cookie: ...  # noqa: D102
 
-    def exchange(self, auth: Auth) -> Exchange:
-        """Return the exchange of *auth*'s request."""
-        ...
+    def exchange(self, auth: Auth) -> Exchange: ...  # noqa: D102
 
 
 class Auth:
     """
     The session of one request; also what Starlette calls `request.user` and `request.auth`.
 
-    True if somebody is signed in. `login()`, `elevate()` and `logout()` record what is wanted and
-    may be called from sync handlers and threads; it is done when the response starts.
+    True if somebody is signed in. `login()`, `elevate()` and `logout()` record what is wanted, in
+    sync handlers and threads too; it is done when the response starts.
     """
 
-    __slots__ = ("_exchange", "_how", "_intent", "_scope", "_shell", "_state", "_token")
+    __slots__ = (
+        "_cookie", "_exchange", "_foreign", "_how", "_intent", "_scope", "_shell", "_state",
+        "_token",
+    )  # fmt: skip
 
     # Made by the middleware, slot by slot: a request that nobody asks about costs next to nothing.
+    # What the request brought is noted at once: an application may rewrite its scope.
     _token: AccessToken | None
     _how: How
     _state: int
     _shell: Shell
     _scope: Mapping[str, Any] | None
-    _intent: Login | Elevate | Logout | None
+    _cookie: bytes  # the Cookie header, as it came
+    _foreign: str | None  # the origin, where that must not sign anybody in
+    _intent: Intent | None
     _exchange: Any
 
     def __getattr__(self, name: str) -> Any:
         # Slots that the middleware leaves empty until they are needed.
-        if name in ("_intent", "_exchange"):
+        if name in ("_intent", "_exchange", "_foreign"):
             return None
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
@@ -216,14 +214,11 @@ class Auth:
             ValueError: The subject or the claims cannot be carried.
             RuntimeError: The response has started, or this is a WebSocket.
         """
-        scope = self._open_scope("login")
-        if scope["type"] == "websocket":
+        if self._open_scope("login")["type"] == "websocket":
             raise RuntimeError("a WebSocket cannot sign anybody in: login() in an HTTP request")
         mint = self._shell.issuer.mint
         session = mint.session(subject, claims, persistent=persistent, device=device)
-        earlier = self._intent
-        everywhere = earlier.everywhere if isinstance(earlier, Logout) else None
-        self._intend(Login(session, everywhere))
+        self._intend(login=session, elevate=False, claims=None)
         self._token = mint.access(session, cast("FrozenDict", session.claims)).token
         self._how = BY_COOKIE
 
@@ -231,8 +226,7 @@ class Auth:
         """
         Record that the privileges of this session change, with a response below 400.
 
-        The session stays; every token of it from before ends (a barrier), so that one that was
-        copied earlier does not gain them.
+        The session stays; tokens of it from before end (a barrier), so that a copy gains nothing.
 
         Args:
             claims: Claims in place of those given at login; they show at once. None keeps them.
@@ -242,16 +236,18 @@ class Auth:
             RuntimeError: Nobody is signed in, the response has started, or this is a WebSocket.
             StoreRequiredError: Without a store.
         """
-        scope = self._open_scope("elevate")
-        token = self._token
-        if token is None or scope["type"] == "websocket" or isinstance(self._intent, Login):
+        token, earlier = self._token, self._intent
+        new = earlier is not None and earlier.login is not None
+        if self._open_scope("elevate")["type"] == "websocket" or token is None or new:
             raise RuntimeError("elevate() needs a session that is signed in, in an HTTP request")
         if self._shell.issuer.rotating is None:
             raise StoreRequiredError("elevate() needs a store")
-        checked = None if claims is None else check_claims(claims)
-        self._intend(Elevate(token.session_id, checked))
-        if checked is not None:
-            self._token = token.with_claims(checked)
+        if claims is None:
+            self._intend(elevate=True)
+            return
+        checked = check_claims(claims)
+        self._intend(elevate=True, claims=checked)
+        self._token = token.with_claims(checked)
 
     def logout(self, *, everywhere: bool = False) -> None:
         """
@@ -266,17 +262,15 @@ class Auth:
         self._open_scope("logout")
         if everywhere and self._shell.issuer.rotating is None:
             raise StoreRequiredError("logout(everywhere=True) needs a store")
-        if not isinstance(self._intent, Logout):
-            subject = self._token.subject if everywhere and self._token is not None else None
-            self._intend(Logout(subject))
-            self._token, self._how = None, LOGGED_OUT
+        everywhere = everywhere or (self._intent is not None and self._intent.everywhere)
+        self._intend(login=None, elevate=False, claims=None, logout=True, everywhere=everywhere)
+        self._token, self._how = None, LOGGED_OUT
 
     async def commit(self) -> None:
         """
-        Do now what was recorded, for a handler that wants to see the error.
+        Do now what was recorded, if anything, for a handler that wants to see the error.
 
-        The cookies go out with the response, whatever its status. Without anything recorded it
-        does nothing.
+        The cookies go out with the response, whatever its status.
 
         Raises:
             AccessDeniedError: `load_claims` refused the subject.
@@ -296,6 +290,9 @@ class Auth:
             )
         return scope
 
-    def _intend(self, intent: Login | Elevate | Logout) -> None:
-        self._intent = intent
+    def _intend(self, **changes: Any) -> None:
+        intent, token = self._intent, self._token
+        if intent is None and token is not None:
+            intent = Intent(token.session_id, token.subject, self._how is BY_BEARER)
+        self._intent = replace(intent or Intent(), **changes)
         self._state |= PENDING

@@ -7,13 +7,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, Final, cast
 
 from .errors import InvalidTokenError
 from .sessions import FrozenDict, freeze
 
 RESERVED: Final = frozenset(
-    {"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "sid", "auth_time", "gen"}
+    {"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "typ", "sid", "auth_time", "gen"}
 )
 """Claims that are the issuer's to set."""
 
@@ -32,7 +33,16 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-_scan: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).raw_decode
+def _finite(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(f"{text} is more than a float holds")
+    return value
+
+
+_scan: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+).raw_decode
 
 
 def parse_object(raw: bytes | None) -> dict[str, Any]:
@@ -106,8 +116,10 @@ def check_claims(claims: Mapping[str, Any] | None) -> FrozenDict:
     Raises:
         ValueError: A name is reserved or not a string, or a value is not JSON.
     """
-    if not claims:
+    if claims is None:
         return FrozenDict()
+    if not isinstance(claims, Mapping):
+        raise ValueError("claims must be a mapping")  # noqa: TRY004 - one error for bad claims
     reserved = RESERVED.intersection(claims)
     if reserved:
         raise ValueError(f"claims {', '.join(sorted(reserved))} are the issuer's to set")

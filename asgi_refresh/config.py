@@ -7,10 +7,10 @@ Every field has a reader and a safe default. What a browser or an RFC would refu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from .cookies import MAX_AGE, Cookie
 from .errors import ConfigurationError
@@ -138,12 +138,15 @@ def _check_types(config: Config) -> None:
         unlimited = name == "max_sessions" and number is None
         _require(valid or unlimited, f"{name} must be a positive int")
     for name in _TUPLES:
-        values: Any = getattr(config, name)
-        _require(
-            not isinstance(values, str) and all(isinstance(item, str) for item in values),
-            f"{name} must be a sequence of strings",
-        )
-        object.__setattr__(config, name, tuple(values))
+        object.__setattr__(config, name, _strings(name, getattr(config, name)))
+
+
+def _strings(name: str, values: Any) -> tuple[str, ...]:
+    message = f"{name} must be a sequence of strings"
+    _require(not isinstance(values, str | bytes) and isinstance(values, Iterable), message)
+    strings = tuple(cast("Iterable[Any]", values))
+    _require(all(isinstance(item, str) for item in strings), message)
+    return strings
 
 
 def _check_durations(config: Config) -> None:
@@ -172,7 +175,9 @@ def _check_durations(config: Config) -> None:
 def _check_cookies(config: Config) -> None:
     access, refresh = config.access_cookie, config.refresh_cookie
     _require(access.name != refresh.name, "access_cookie and refresh_cookie need different names")
-    covers = refresh.path == "/" or f"{access.path}/".startswith(f"{refresh.path.rstrip('/')}/")
+    # RFC 6265bis, 5.1.4: a path matches itself and what is below it.
+    below = refresh.path if refresh.path.endswith("/") else f"{refresh.path}/"
+    covers = access.path == refresh.path or access.path.startswith(below)
     _require(
         covers,
         "refresh_cookie must be sent wherever access_cookie is: its path must be '/' or contain"

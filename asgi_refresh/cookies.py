@@ -130,8 +130,9 @@ def sole_value(header: bytes, name: bytes) -> bytes | None:
     """
     Return the value of cookie *name* if it plainly stands there once, without a closer look.
 
-    None means absent or not that plain (twice, oddly spaced, or another cookie whose name starts
-    the same way, as the tombstone's does): ask `collect`.
+    None means absent or not that plain (twice, or another cookie whose name starts the same way,
+    as the tombstone's does): ask `collect`. Space and tab around the value stay on it; no token
+    has any.
     """
     before, _, after = header.partition(name)
     end = after.find(b";")
@@ -177,7 +178,8 @@ def read_set_cookie(value: bytes, *, now: float) -> tuple[bytes, bool]:
             parsed = parse_date(text)
             expires = expires if parsed is None else parsed
     deletes = max_age <= 0 if max_age is not None else expires is not None and expires <= now
-    return pair.partition(b"=")[0].strip(_WHITE), deletes
+    name, equals, _ = pair.partition(b"=")
+    return (name.strip(_WHITE) if equals else b""), deletes
 
 
 _DELIMITERS: Final = re.compile(rb"[\x09\x20-\x2f\x3b-\x40\x5b-\x60\x7b-\x7e]+")

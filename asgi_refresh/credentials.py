@@ -102,6 +102,8 @@ def read_cookies(issuer: Issuer, header: bytes, tombstone: Cookie) -> Credential
     refreshes, why_refresh = _genuine(found.get(refresh_name, ()), issuer.profile.read_refresh)
     access, off_access = _believed(accesses, ended, _newest_access)
     refresh, off_refresh = _believed(refreshes, ended, _newest_refresh)
+    if off_access == "ambiguous_cookies":
+        refresh = None  # it must not decide between the two
     reason = off_access or off_refresh or why_access or why_refresh
     return Credentials(found, access, refresh, reason, (*accesses, *refreshes))
 

@@ -76,7 +76,8 @@ class Denylist:
         except StoreUnavailable:
             if self._max_age is None:
                 raise
-            self.good_from, self.good_until = began, began + self._pause
+            failed = self._clock()
+            self.good_from, self.good_until = began, failed + self._pause
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             return
         for entry in entries:

@@ -14,7 +14,12 @@ from starlette.types import Receive, Scope, Send
 
 from .claims import parse_object
 from .credentials import Headers, bearer_token, client_of, request_headers
-from .errors import ClaimsUnavailable, InvalidTokenError, StoreUnavailable
+from .errors import (
+    ClaimsUnavailable,
+    InvalidTokenError,
+    StoreRequiredError,
+    StoreUnavailable,
+)
 from .grants import Tokens
 from .issuer import Issuer
 
@@ -45,11 +50,16 @@ class RefreshEndpoint:
         issuer: Whose tokens.
         revoke_access: Whether a refresh ends the session's earlier access tokens. None: with a
             store.
+
+    Raises:
+        StoreRequiredError: *revoke_access* without a store.
     """
 
     def __init__(self, issuer: Issuer, *, revoke_access: bool | None = None) -> None:
         self._issuer = issuer
         stored = issuer.rotating is not None
+        if revoke_access and not stored:
+            raise StoreRequiredError("revoke_access=True needs a store")
         self._revoke_access = stored if revoke_access is None else revoke_access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,7 +128,7 @@ def _authorization(headers: Headers) -> str | None:
 async def _json_body(headers: Headers, receive: Receive) -> dict[str, Any] | None:
     """Return the JSON object in the body; None for an empty one without a type."""
     types = headers.get(b"content-type", [])
-    media_type = types[0].partition(b";")[0].strip().lower() if types else b""
+    media_type = types[0].partition(b";")[0].strip().lower() if len(types) == 1 else b""
     raw = await _body(headers, receive)
     if not raw and not types:
         return None

@@ -16,11 +16,12 @@ from starlette.types import Message, Send
 from .auth import Auth
 from .caching import Headers, forbid_caching, is_shared_cacheable, vary_on_cookie
 from .cookies import read_set_cookie
-from .credentials import bearer_token, client_of, cookie_header, read_cookies, request_headers
+from .credentials import client_of, read_cookies, request_headers
 from .errors import AccessDeniedError, ClaimsUnavailable, InvalidTokenError, StoreUnavailable
 from .events import Client, Event
 from .grants import Grant, Look
-from .intents import PENDING, READ, REPLACED, STARTED, Elevate, Login, Logout
+from .intents import PENDING, READ, REPLACED, STARTED, Intent
+from .sessions import Session
 from .shell import Cookies, Shell, refusal, respond
 
 
@@ -36,7 +37,6 @@ class Exchange:
     def __init__(self, shell: Shell[Exchange], auth: Auth) -> None:
         assert auth._scope is not None  # noqa: S101 - the request is still open
         self._shell, self._auth, self._scope = shell, auth, auth._scope
-        self._headers = request_headers(auth._scope)
         self._cookies: Cookies | None = None
         self.look: Look | None = None
         self.dead: frozenset[bytes] = frozenset()
@@ -44,92 +44,93 @@ class Exchange:
     @property
     def client(self) -> Client:
         """Who is at the other end."""
-        return client_of(self._scope, self._headers)
+        return client_of(self._scope, request_headers(self._scope))
 
     # --- the intents ----------------------------------------------------------------------------
 
     async def commit(self) -> None:
         """Do what the handler recorded; an error leaves it recorded."""
         intent = self._auth._intent
-        if isinstance(intent, Login):
-            await self._login(intent)
-        elif isinstance(intent, Elevate):
-            await self._elevate(intent)
-        elif isinstance(intent, Logout):
+        if intent is None:
+            return
+        if intent.login is not None:
+            await self._login(intent, intent.login)
+        elif intent.elevate and intent.session_id is not None:
+            await self._elevate(intent.session_id, intent)
+        elif intent.logout:
             await self._logout(intent)
         self._auth._intent = None
         self._auth._state |= PENDING
 
-    async def _login(self, intent: Login) -> None:
-        shell, client = self._shell, self.client
-        issuer = shell.issuer
-        origin = None
-        if self._auth._how.via != "bearer" and not shell.is_exempt(self._scope):
-            origin = shell.foreign_origin(self._scope, self._headers)
+    async def _login(self, intent: Intent, session: Session) -> None:
+        shell, client, origin = self._shell, self.client, self._auth._foreign
         if origin is not None:
             text = refusal(origin)
-            issuer.emit(Event("cross_origin", reason="login", detail=text, client=client))
+            shell.issuer.emit(Event("cross_origin", reason="login", detail=text, client=client))
             raise AccessDeniedError(text)
-        if intent.everywhere is not None and issuer.rotating is not None:
-            await issuer.rotating.end_subject(intent.everywhere, client=client)
-        grant = await issuer.mode.begin(intent.session, client=client)
-        earlier = self._cookie_sessions()
-        for session_id in earlier:
+        if intent.logout:
+            await self._end_everywhere(intent, client)
+        grant = await shell.issuer.mode.begin(session, client=client)
+        earlier = self._sessions(intent) if intent.logout else self._cookie_sessions()
+        for session_id in earlier - {session.id}:
             with contextlib.suppress(StoreUnavailable):  # told by an event; the login stands
-                await issuer.mode.end(session_id, reason="login", client=client)
-        shell.warn_insecure(self._scope, self._headers.get(b"host", ()))
-        self._hand_out(grant, shell.burial(earlier))
+                await self._end(session_id, intent, "login", client)
+        shell.warn_insecure(self._scope, request_headers(self._scope).get(b"host", ()))
+        self._hand_out(grant, shell.burial(self._cookie_sessions()))
 
-    async def _elevate(self, intent: Elevate) -> None:
+    async def _elevate(self, session_id: str, intent: Intent) -> None:
         rotating = self._shell.issuer.rotating
         assert rotating is not None  # noqa: S101 - Auth.elevate asked
         try:
-            grant = await rotating.barrier(intent.session_id, intent.claims, step_up=True)
+            grant = await rotating.barrier(session_id, intent.claims, step_up=True)
         except InvalidTokenError:
             raise AccessDeniedError("the session ended while its privileges changed") from None
         self._hand_out(grant, [])
 
-    async def _logout(self, intent: Logout) -> None:
-        issuer, client = self._shell.issuer, self.client
-        if intent.everywhere is not None and issuer.rotating is not None:
-            await issuer.rotating.end_subject(intent.everywhere, client=client)
-        for session_id in self._sessions():
-            await issuer.mode.end(session_id, reason="logout", client=client)
+    async def _logout(self, intent: Intent) -> None:
+        client = self.client
+        await self._end_everywhere(intent, client)
+        for session_id in self._sessions(intent):
+            await self._end(session_id, intent, "logout", client)
         self._cookies = self._farewell()
+
+    async def _end_everywhere(self, intent: Intent, client: Client) -> None:
+        rotating = self._shell.issuer.rotating
+        if intent.everywhere and intent.subject is not None and rotating is not None:
+            await rotating.end_subject(intent.subject, client=client)
+
+    async def _end(self, session_id: str, intent: Intent, reason: str, client: Client) -> None:
+        subject = intent.subject if session_id == intent.session_id else None
+        mode = self._shell.issuer.mode
+        await mode.end(session_id, subject=subject, reason=reason, client=client)
 
     def _hand_out(self, grant: Grant, also: Cookies) -> None:
         self._auth._token = grant.minted.token
         self._cookies = self._shell.cookies(grant) + also
 
     def _farewell(self) -> Cookies:
+        if self._auth._foreign is not None:
+            return []  # another site's request brought no cookie, and must not delete any
         shell = self._shell
-        return shell.deletions(shell.names) + shell.burial(self._sessions())
+        return shell.deletions(shell.names) + shell.burial(self._cookie_sessions())
 
     def _cookie_sessions(self) -> frozenset[str]:
         """Every session that the request holds a genuine token of in our cookies."""
-        if self._shell.is_exempt(self._scope):
-            return frozenset()
-        header = cookie_header(self._headers)
-        return read_cookies(self._shell.issuer, header, self._shell.tombstone).sessions
+        shell = self._shell
+        return read_cookies(shell.issuer, self._auth._cookie, shell.tombstone).sessions
 
-    def _sessions(self) -> frozenset[str]:
-        """Every session that the request holds a genuine token of."""
-        issuer, sessions = self._shell.issuer, self._cookie_sessions()
-        bearer = bearer_token(self._headers) if issuer.config.bearer else None
-        if bearer is not None:
-            with contextlib.suppress(InvalidTokenError):
-                sessions |= {issuer.read_access(bearer).session_id}
-        return sessions
+    def _sessions(self, intent: Intent) -> frozenset[str]:
+        """Every session that the request can be said to be of."""
+        ours = frozenset(() if intent.session_id is None else (intent.session_id,))
+        return ours | self._cookie_sessions()
 
     async def finish(self) -> None:
         """The application is done: a logout that no response has carried is still one."""
-        if isinstance(self._auth._intent, Logout):
-            bound = 2 * self._shell.issuer.mint.timeout
-            with (
-                contextlib.suppress(StoreUnavailable),
-                anyio.move_on_after(bound, shield=True),
-            ):
-                await self.commit()
+        intent = self._auth._intent
+        self._auth._intent = None if intent is None else intent.without_promises()
+        bound = 2 * self._shell.issuer.mint.timeout
+        with contextlib.suppress(StoreUnavailable), anyio.move_on_after(bound, shield=True):
+            await self.commit()
 
     # --- the response ---------------------------------------------------------------------------
 
@@ -147,7 +148,7 @@ class Exchange:
         except AccessDeniedError as error:
             await self._answer(send, 403, str(error), [])
         except (StoreUnavailable, ClaimsUnavailable):
-            failed_logout = isinstance(auth._intent, Logout)
+            failed_logout = auth._intent is not None and auth._intent.logout
             cookies = self._farewell() if failed_logout else []
             await self._answer(send, 503, "The session store is not available.", cookies)
         else:
@@ -155,7 +156,7 @@ class Exchange:
             if cookies:
                 headers = forbid_caching(headers)
                 headers += [(b"set-cookie", value) for _, value in cookies]
-            if cookies or auth._state & READ:
+            if self._scope["type"] == "http" and (cookies or auth._state & READ):
                 headers = vary_on_cookie(headers)
             await send({**message, "headers": headers} if headers else message)
 
@@ -172,13 +173,11 @@ class Exchange:
 
     async def _due(self, status: int, headers: Headers, own: dict[bytes, bool]) -> Cookies:
         auth = self._auth
-        intent = auth._intent
-        if isinstance(intent, Login | Elevate) and status >= 400:
-            intent = auth._intent = None
-        if intent is None and self._cookies is None and any(own.values()):
-            intent = auth._intent = Logout()  # deleting one is how applications log out
-        if intent is not None:
-            await self.commit()
+        if status >= 400 and auth._intent is not None:
+            auth._intent = auth._intent.without_promises()
+        if auth._intent is None and self._cookies is None and any(own.values()):
+            auth._intend(logout=True)  # deleting one is how applications log out
+        await self.commit()
         if not self._takes_headers():
             return []
         if self._cookies is not None:
@@ -212,7 +211,7 @@ class Exchange:
         """Answer in place of the application, whose messages are dropped from here on."""
         self._auth._intent = None
         self._auth._state |= REPLACED
-        headers = [(b"set-cookie", value) for _, value in cookies]
+        headers = [(b"vary", b"Cookie")] + [(b"set-cookie", value) for _, value in cookies]
         if status == 503:
             retry = ceil(self._shell.issuer.mint.timeout)
             headers.append((b"retry-after", b"%d" % retry))

@@ -127,7 +127,14 @@ class Mode(Protocol):
         """
         ...
 
-    async def end(self, session_id: str, *, reason: str, client: Client | None) -> bool:
+    async def end(
+        self,
+        session_id: str,
+        *,
+        reason: str,
+        subject: str | None = None,
+        client: Client | None = None,
+    ) -> bool:
         """
         End a session; return whether there was one.
 

@@ -49,12 +49,11 @@ class Inbound:
     """One request on its way in."""
 
     def __init__(self, shell: Shell[Exchange], scope: MutableMapping[str, Any]) -> None:
-        self._shell, self._scope = shell, scope
+        if not isinstance(scope["headers"], list | tuple):
+            scope["headers"] = list(scope["headers"])  # any iterable will do (ASGI, HTTP scope)
+        self._shell, self._scope, self._issuer = shell, scope, shell.issuer
         self._headers: Headers = request_headers(scope)
-        self._issuer = shell.issuer
-        if not shell.mixed_case:
-            names = b"".join([name for name, _ in scope["headers"]])
-            shell.mixed_case = names != names.lower()
+        self._cookie = b"" if shell.is_exempt(scope) else cookie_header(self._headers)
 
     async def authenticate(self) -> Auth:
         """
@@ -63,25 +62,24 @@ class Inbound:
         Raises:
             CrossOriginRefused: The request must not reach the application.
         """
-        header = cookie_header(self._headers)
         token, why_bearer = await self._bearer()
         if token is not None:
             return self._auth(token, BY_BEARER)
         if self._shell.is_exempt(self._scope):
             return self._auth(None, anonymous("exempt_path"))
-        credentials = read_cookies(self._issuer, header, self._shell.tombstone)
-        if not credentials.names and not credentials.reason:
-            return self._nobody(why_bearer or "no_credentials")
-        if self._shell.names.intersection(credentials.names):
-            self._check_origin()
-        return await self._by_cookie(credentials, header, why_bearer)
-
-    def _check_origin(self) -> None:
+        credentials = read_cookies(self._issuer, self._cookie, self._shell.tombstone)
         origin = self._shell.foreign_origin(self._scope, self._headers)
+        if origin is not None and self._shell.names.intersection(credentials.names):
+            raise self._refused(origin)
+        auth = await self._by_cookie(credentials, why_bearer)
         if origin is not None:
-            client = client_of(self._scope, self._headers)
-            self._issuer.emit(Event("cross_origin", reason="request", detail=origin, client=client))
-            raise CrossOriginRefused(origin)
+            auth._foreign = origin  # it brought nothing, and must not sign anybody in
+        return auth
+
+    def _refused(self, origin: str) -> CrossOriginRefused:
+        text, client = refusal(origin), client_of(self._scope, self._headers)
+        self._issuer.emit(Event("cross_origin", reason="request", detail=text, client=client))
+        return CrossOriginRefused(text)
 
     async def _bearer(self) -> tuple[AccessToken | None, Reason | None]:
         raw = bearer_token(self._headers) if self._issuer.config.bearer else None
@@ -107,7 +105,7 @@ class Inbound:
             return None, "expired_token"
         return token, None
 
-    async def _by_cookie(self, credentials: Credentials, header: bytes, why: Reason | None) -> Auth:
+    async def _by_cookie(self, credentials: Credentials, why: Reason | None) -> Auth:
         issuer, access = self._issuer, credentials.access
         why = credentials.reason or why
         if access is not None:
@@ -124,8 +122,9 @@ class Inbound:
             may_refresh=self._scope.get("method") not in _NEVER_REFRESH,
         )
         if step is Step.REFRESH and credentials.refresh is not None:
-            return await self._refresh(credentials, access, credentials.refresh, header)
-        why = off or why
+            return await self._refresh(credentials, access, credentials.refresh)
+        if why != "ambiguous_cookies":
+            why = off or why
         if step is Step.USE and access is not None:
             self._report(why, access)
             return self._auth(access, BY_COOKIE)
@@ -136,7 +135,6 @@ class Inbound:
         credentials: Credentials,
         access: AccessToken | None,
         token: RefreshToken,
-        header: bytes,
     ) -> Auth:
         self._report(credentials.reason, access)
         client = client_of(self._scope, self._headers)
@@ -147,7 +145,7 @@ class Inbound:
         auth = self._auth(look.minted.token, BY_REFRESH)
         auth._state |= PENDING
         self._shell.exchange(auth).look = look
-        self._pass_down(look, header)  # after the exchange has taken note of what really came
+        self._pass_down(look)
         return auth
 
     def _not_refreshed(
@@ -159,9 +157,9 @@ class Inbound:
             return self._auth(access, BY_COOKIE)  # it is good for a while yet
         return self._nobody(reason, credentials)
 
-    def _pass_down(self, look: Look, header: bytes) -> None:
+    def _pass_down(self, look: Look) -> None:
         """Let code that reads the cookie itself see the new access token, in one plain header."""
-        cookie = replace_value(header, self._shell.access.key, look.minted.raw)
+        cookie = replace_value(self._cookie, self._shell.access.key, look.minted.raw)
         headers = [(n, v) for n, v in self._scope["headers"] if n.lower() != b"cookie"]
         headers.append((b"cookie", cookie))
         self._scope["headers"] = headers
@@ -177,7 +175,7 @@ class Inbound:
         return auth
 
     def _auth(self, token: AccessToken | None, how: How) -> Auth:
-        return self._shell.auth(self._scope, token, how)
+        return self._shell.auth(self._scope, token, how, self._cookie)
 
     def _report(self, reason: Reason | None, token: AccessToken | RefreshToken | None) -> None:
         if reason is not None:

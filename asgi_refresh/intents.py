@@ -4,7 +4,7 @@ What a request is, and what its handler wants to become of it: plain values betw
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from .errors import Reason
@@ -36,23 +36,31 @@ LOGGED_OUT: Final = How(reason="logged_out")
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
-    """Sign in: begin *session*, after ending every session of *everywhere*."""
+class Intent:
+    """
+    What the handler wants to become of the request's session; a later call adds to it.
 
-    session: Session
-    everywhere: str | None = None
+    Attributes:
+        session_id, subject: The session the request was signed in to before, and whose it was.
+        by_bearer: Whether that was by an Authorization header.
+        login: The session to begin.
+        elevate: Whether to raise a barrier in the session.
+        claims: The claims that come with the barrier; None keeps those of the session.
+        logout: Whether to end what the request came with, whatever becomes of the response.
+        everywhere: Whether to end every session of the subject then.
+    """
 
+    session_id: str | None = None
+    subject: str | None = None
+    by_bearer: bool = False
+    login: Session | None = None
+    elevate: bool = False
+    claims: FrozenDict | None = None
+    logout: bool = False
+    everywhere: bool = False
 
-@dataclass(frozen=True, slots=True)
-class Elevate:
-    """Raise a barrier in the session, with *claims* in place of its own unless None."""
-
-    session_id: str
-    claims: FrozenDict | None
-
-
-@dataclass(frozen=True, slots=True)
-class Logout:
-    """Sign out: end the sessions that came along, and every session of *everywhere*."""
-
-    everywhere: str | None = None
+    def without_promises(self) -> Intent | None:
+        """Return what is left of it if the response is an error: only a logout stands."""
+        if not self.logout:
+            return None
+        return replace(self, login=None, elevate=False, claims=None)

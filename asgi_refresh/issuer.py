@@ -146,10 +146,11 @@ class Issuer:
             if companion.session_id != token.session_id:
                 raise InvalidTokenError("the tokens are of two sessions")
         look = await self.mode.look(token, client=client)
-        if self.rotating is not None and revoke_access:
-            grant = await self.rotating.settle(look, client=client, retire=Retire(companion))
-        else:
+        if self.rotating is None:
             grant = await self.mode.settle(look, client=client)
+        else:
+            retire = Retire(companion) if revoke_access else None
+            grant = await self.rotating.settle(look, client=client, alone=True, retire=retire)
         if grant is None:
             raise RevokedTokenError("the session has ended", reason="session_ended")
         return grant.tokens(now=self.clock(), presented=refresh_token)

@@ -110,7 +110,7 @@ class Key:
     signer: Signer = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not _KID.match(self.id):
+        if not isinstance(self.id, str) or not _KID.match(self.id):
             raise ConfigurationError("a key id is 1 to 64 letters, digits, '_', '.' and '-'")
         if self.algorithm not in ALGORITHMS:
             raise ConfigurationError(f"algorithm must be one of {', '.join(sorted(ALGORITHMS))}")
@@ -158,7 +158,10 @@ def secret_bytes(secret: Secret) -> bytes:
     """
     if not isinstance(secret, str | bytes):
         raise ConfigurationError(f"a secret is str or bytes, not {type(secret).__name__}")
-    raw = secret.encode() if isinstance(secret, str) else secret
+    try:
+        raw = secret.encode() if isinstance(secret, str) else secret
+    except UnicodeEncodeError:
+        raise ConfigurationError("a secret that is a str must be Unicode text") from None
     if len(raw) < MIN_SECRET:
         raise ConfigurationError(
             f"a secret needs at least {MIN_SECRET} bytes and this one has {len(raw)};"

@@ -110,14 +110,15 @@ class RefreshMiddleware:
 
         None: take the careful way. Nothing is decided here that `Inbound` would decide otherwise.
         """
-        if type(scope["headers"]) is not list or self._shell.mixed_case or scope["type"] != "http":
+        if type(scope["headers"]) is not list or scope["type"] != "http":
             return None
         headers: Headers = scope["headers"]  # pyright: ignore[reportUnknownVariableType]
         cookie = b""
         for name, field in headers:
-            if name == b"cookie":
+            size = len(name)
+            if size == 6 and name.lower() == b"cookie":
                 cookie = cookie + b"; " + field if cookie else field
-            elif name == b"authorization":
+            elif size == 13 and name.lower() == b"authorization":
                 return None
         if len(cookie) > self._most:
             return None
@@ -129,7 +130,7 @@ class RefreshMiddleware:
         else:
             token, how = self._cache.young.get(value) or self._first_sight(value), BY_COOKIE
             now = self._clock()
-            if token is None or token.expires_at - now < self._refresh_before:
+            if token is None or token.expires_at - now <= self._refresh_before:
                 return None
             denylist = self._denylist
             if denylist is not None and (
@@ -137,11 +138,11 @@ class RefreshMiddleware:
                 or token.session_id in denylist.by_session
             ):
                 return None
-            if scope["method"] not in SAFE_METHODS and not _is_same_origin(headers):
-                return None
+        if scope["method"] not in SAFE_METHODS and not _is_same_origin(headers):
+            return None
         auth = _new(Auth)
         auth._token, auth._how, auth._state = token, how, 0
-        auth._shell, auth._scope = self._shell, scope
+        auth._shell, auth._scope, auth._cookie = self._shell, scope, cookie
         return auth
 
     def _first_sight(self, raw: bytes) -> AccessToken | None:
@@ -166,7 +167,11 @@ class RefreshMiddleware:
     def _start(self, message: Message, send: Send, auth: Auth) -> Any:
         """Return the coroutine that sends the start of a response."""
         state = auth._state
-        if state <= READ and type(message.get("headers")) is list:
+        if (
+            state <= READ
+            and type(message.get("headers")) is list
+            and message.get("status", 0) >= 200
+        ):
             headers: Headers = message["headers"]
             for name, _ in headers:
                 if len(name) in _LENGTHS and name.lower() in _LOOKED_AT:
@@ -190,7 +195,8 @@ _LENGTHS = frozenset(map(len, _LOOKED_AT))
 
 def _is_same_origin(headers: list[tuple[bytes, bytes]]) -> bool:
     """Return whether the browser says so, plainly; if not, it is looked at more closely."""
-    return [v for n, v in headers if n == b"sec-fetch-site"] == [b"same-origin"]
+    said = [value for name, value in headers if name.lower() == b"sec-fetch-site"]
+    return said == [b"same-origin"]
 
 
 async def _dropped() -> None:

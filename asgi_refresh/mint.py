@@ -26,6 +26,9 @@ ClaimsLoader: TypeAlias = Callable[[Session], Claims | Awaitable[Claims]]
 to end it. Sync (called in a worker thread) or async."""
 
 
+_ROOM = 16  # bytes in the access cookie for the digits that a generation may grow by
+
+
 @dataclass(frozen=True, slots=True)
 class Minted:
     """
@@ -128,7 +131,10 @@ class Mint:
         if self._load_is_async:
             result = load(session)
         else:
-            result = await anyio.to_thread.run_sync(load, session, abandon_on_cancel=True)
+            # In a tuple, because trio takes a bare coroutine for a mistake.
+            (result,) = await anyio.to_thread.run_sync(
+                lambda: (load(session),), abandon_on_cancel=True
+            )
         return await result if inspect.isawaitable(result) else result
 
     def access(
@@ -137,6 +143,7 @@ class Mint:
         claims: FrozenDict,
         *,
         ends_at: float | None = None,
+        room: int = _ROOM,
     ) -> Minted:
         """
         Return a new access token of the session's current generation.
@@ -147,6 +154,7 @@ class Mint:
             session: The session.
             claims: What to carry, checked.
             ends_at: When the session ends, if a rotation under way will move that.
+            room: Bytes that must be left in its cookie.
 
         Raises:
             ValueError: It would not fit into its cookie.
@@ -160,7 +168,7 @@ class Mint:
             now=now,
             expires_at=min(now + self.access_lifetime, ends_at or session.ends_at),
         )
-        self._check_fits(self.config.access_cookie.key, raw)
+        _check_fits(len(self.config.access_cookie.key) + len(raw) + room)
         return Minted(raw, token, claims)
 
     def refresh(self, session: Session, generation: int) -> bytes:
@@ -171,15 +179,13 @@ class Mint:
             ValueError: It would not fit into its cookie.
         """
         raw = self.profile.mint_refresh(session, generation, now=self.clock())
-        self._check_fits(self.config.refresh_cookie.key, raw)
+        _check_fits(len(self.config.refresh_cookie.key) + len(raw))
         return raw
 
-    def _check_fits(self, name: bytes, value: bytes) -> None:
-        size = len(name) + len(value)
-        if size > MAX_COOKIE:
-            raise ValueError(
-                f"the claims make a cookie of {size} bytes and browsers keep {MAX_COOKIE}"
-            )
+
+def _check_fits(size: int) -> None:
+    if size > MAX_COOKIE:
+        raise ValueError(f"the claims make a cookie of {size} bytes and browsers keep {MAX_COOKIE}")
 
 
 def _random_id() -> str:

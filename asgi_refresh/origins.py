@@ -14,7 +14,9 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_ORIGIN: Final = re.compile(rb"(https?)://([0-9A-Za-z._\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?\Z")
+_ORIGIN: Final = re.compile(
+    rb"(https?)://([0-9A-Za-z._\-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?\Z"
+)
 _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 
 

@@ -69,13 +69,23 @@ class Rotating:
         await self._keep_house(session, client)
         return Grant(session, minted, self._mint.refresh(session, session.current))
 
-    async def end(self, session_id: str, *, reason: str, client: Client | None) -> bool:
+    async def end(
+        self,
+        session_id: str,
+        *,
+        reason: str,
+        subject: str | None = None,
+        client: Client | None = None,
+    ) -> bool:
         """Delete the session; its access tokens are refused from here on."""
         revocation = self.revocation(session_id)
         ended = await self.store.revoke(session_id, revocation)
         self._note(revocation)
-        self._emit(Event("revoked", None, session_id, reason, client=client))
+        self._emit(Event("revoked", subject, session_id, reason, client=client))
         return ended
+
+    async def _end_session(self, session: Session, reason: str, client: Client | None) -> None:
+        await self.end(session.id, subject=session.subject, reason=reason, client=client)
 
     async def end_subject(self, subject: str, *, client: Client | None) -> int:
         """End every session of *subject*; return how many."""
@@ -100,7 +110,7 @@ class Rotating:
                 alive = [s for s in await self.store.find(session.subject) if now < s.ends_at]
                 alive.sort(key=lambda s: (s.id == session.id, s.created_at))
                 for surplus in alive[: -self._max_sessions]:
-                    await self.end(surplus.id, reason="max_sessions", client=client)
+                    await self._end_session(surplus, "max_sessions", client)
             if now >= self._next_purge:
                 self._next_purge = now + _PURGE_EVERY
                 await self.store.purge(now)
@@ -112,17 +122,17 @@ class Rotating:
     async def look(self, token: RefreshToken, *, client: Client | None) -> Look:
         """Read the session and decide what the presented generation is; one read for all."""
         key = (token.session_id, token.generation)
-        self._refuse_known_dead(key)
         with self._deadline():
             return await self._looks.run(key, lambda _last: self._look(token, client))
 
     async def _look(self, token: RefreshToken, client: Client | None) -> Look:
+        self._refuse_known_dead(token)
         session, verdict = await self._present(token, client)
         _, ahead = self._advance(session, token.generation, verdict, session.current)
         try:
             minted = await self._mint.load(session, ends_at=ahead.ends_at)
         except AccessDeniedError:
-            await self.end(session.id, reason="claims_refused", client=client)
+            await self._end_session(session, "claims_refused", client)
             raise RevokedTokenError(
                 "load_claims ended the session", reason="claims_refused"
             ) from None
@@ -154,23 +164,28 @@ class Rotating:
         gap = f"generation {token.generation} of {session.current}"
         self._emit(Event("reused", session.subject, session.id, "theft", gap, client))
         with anyio.CancelScope(shield=True):  # a thief who hangs up at once is no less a thief
-            await self.end(session.id, reason="reused_token", client=client)
+            await self._end_session(session, "reused_token", client)
         self._remember_dead(token)
         raise ReusedTokenError
 
     async def settle(
-        self, look: Look, *, client: Client | None, retire: Retire | None = None
+        self,
+        look: Look,
+        *,
+        client: Client | None,
+        alone: bool = False,
+        retire: Retire | None = None,
     ) -> Grant | None:
         """Rotate, or find what another request rotated to; one write for all."""
         with self._deadline():
-            settled = await self._settler.settle(look, retire)
+            settled = await self._settler.settle(look, alone=alone, retire=retire)
         session = look.session if settled is None else settled.session
         self._emit(_settled_event(look, settled, session, client))
         if settled is None:
             return None
         minted = look.minted
         if minted.token.generation < session.access_from:
-            minted = self._mint.access(session, minted.claims)
+            minted = self._mint.access(session, minted.claims, room=0)
         return Grant(session, minted, self._mint.refresh(session, settled.generation))
 
     async def still_good(self, look: Look) -> bool:
@@ -213,7 +228,13 @@ class Rotating:
     # --- small print ----------------------------------------------------------------------------
 
     def _advance(
-        self, session: Session, generation: int, verdict: Verdict, seen: int
+        self,
+        session: Session,
+        generation: int,
+        verdict: Verdict,
+        seen: int,
+        *,
+        alone: bool = False,
     ) -> tuple[int | None, Session]:
         mint = self._mint
         return advance(
@@ -224,6 +245,7 @@ class Rotating:
             now=mint.clock(),
             grace=mint.window,
             idle=mint.idle_lifetime,
+            alone=alone,
         )
 
     def _note(self, revocation: Revocation) -> None:
@@ -246,7 +268,8 @@ class Rotating:
             self._dead.clear()
         self._dead[token.session_id, token.generation] = self._mint.clock() + _DEAD_FOR
 
-    def _refuse_known_dead(self, key: tuple[str, int]) -> None:
+    def _refuse_known_dead(self, token: RefreshToken) -> None:
+        key = (token.session_id, token.generation)
         until = self._dead.get(key)
         if until is None:
             return

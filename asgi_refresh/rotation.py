@@ -105,22 +105,24 @@ def advance(
     now: float,
     grace: float,
     idle: float,
+    alone: bool = False,
 ) -> tuple[int | None, Session]:
     """
-    Decide which generation the response to *generation* carries, and rotate if it is due.
+    Decide which generation a response carries, and rotate if it is due.
 
     Args:
-        session: The session as it is at this moment, not as it was at `present`.
-        generation: The generation that was presented.
+        session: The session as it is now, not as it was at `present`.
+        generation: What was presented.
         verdict: What `present` said of it.
         seen: The session's `current` at that time.
         now: The caller's clock, in seconds since the epoch.
         grace: W, in seconds: the window, and the least time between two rotations.
         idle: The idle lifetime, in seconds; a rotation begins it anew, up to `expires_at`.
+        alone: Whether the client has nothing else on its way (explicit refresh).
 
     Returns:
-        The generation to hand out, or None to emit nothing, and the session to store where it
-        differs from the given one. It never ends a session and never calls a slow request a theft.
+        The generation to hand out (None: emit nothing), and the session to store where it differs
+        from the given one. It never ends a session, and never calls a slow request a theft.
     """
     if now >= session.ends_at or verdict not in ACCEPTED:
         return None, session
@@ -128,18 +130,17 @@ def advance(
     age = inf if session.rotated_at is None else now - session.rotated_at
     unchanged = session.current == seen
     if unchanged and verdict in _ROTATES and (verdict is not Verdict.CURRENT or age >= grace):
-        rotated = _rotated(session, generation, verdict, now=now, idle=idle)
-        return rotated.current, rotated
+        session = _rotated(session, generation, verdict, now=now, idle=idle)
+        return session.current, session
     superseded = generation == session.previous
-    if superseded and age >= grace / 2 and not _late_is_free(session):
-        # Once the grace is over this generation FORKs, and what is handed out here is void. If it
-        # were still on its way then, it would land on the fork's successor and take its place.
+    if superseded and not _late_is_free(session) and age >= (grace if alone else grace / 2):
+        # When the grace is over this generation FORKs, and what is handed out here is void; if it
+        # were still on its way then, it could take the place of the fork's successor.
         return None, session
     if unchanged or (superseded and age < grace):
         return session.current, session
-    if superseded:
-        return session.current, _marked_late(session)
-    return None, session  # others have rotated twice, or a barrier was raised
+    # Else others have rotated twice, or a barrier was raised.
+    return (session.current, _marked_late(session)) if superseded else (None, session)
 
 
 def barrier(session: Session, *, now: float) -> Session:
@@ -149,6 +150,7 @@ def barrier(session: Session, *, now: float) -> Session:
     The new generation has no predecessor, so the older ones are STALE while they may be on their
     way and THEFT after that; access tokens of earlier generations are refused.
     """
+    now = _not_before_rotation(session, now)
     current = session.current + 1
     return replace(
         session,

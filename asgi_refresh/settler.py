@@ -37,7 +37,13 @@ class Advance(Protocol):
     """`rotation.advance` with the clock and the lifetimes filled in."""
 
     def __call__(
-        self, session: Session, generation: int, verdict: Verdict, seen: int
+        self,
+        session: Session,
+        generation: int,
+        verdict: Verdict,
+        seen: int,
+        *,
+        alone: bool = False,
     ) -> tuple[int | None, Session]:
         """See `rotation.advance`."""
         ...
@@ -65,7 +71,9 @@ class Settler:
         self._revocation, self._denylist = revocation, denylist
         self._turns = Flight[Session | None]()
 
-    async def settle(self, look: Look, retire: Retire | None) -> Settled | None:
+    async def settle(
+        self, look: Look, *, alone: bool = False, retire: Retire | None = None
+    ) -> Settled | None:
         """
         Return what the response to *look* may carry; None: nothing.
 
@@ -74,7 +82,9 @@ class Settler:
         """
         session, fresh = look.session, False
         while True:
-            generation, advanced = self._advance(session, look.generation, look.verdict, look.seen)
+            generation, advanced = self._advance(
+                session, look.generation, look.verdict, look.seen, alone=alone
+            )
             revocation = None
             if generation is not None and retire is not None:
                 advanced, revocation = self._retire(advanced, generation, retire)

@@ -47,15 +47,18 @@ class Shell(Generic[E]):
         self._refuses = config.cross_origin == "refuse"
         self._trusted = frozenset(origin.encode() for origin in config.trusted_origins)
         self._warned = False
-        # Set at the first request whose server keeps the case of header names: ASGI asks servers
-        # to lower them and does not require it. From then on every name is lowered here.
-        self.mixed_case = False
 
-    def auth(self, scope: MutableMapping[str, Any], token: AccessToken | None, how: How) -> Auth:
-        """Return the `Auth` of a request."""
+    def auth(
+        self,
+        scope: MutableMapping[str, Any],
+        token: AccessToken | None,
+        how: How,
+        cookie: bytes,
+    ) -> Auth:
+        """Return the `Auth` of a request that brought *cookie*."""
         auth = Auth.__new__(Auth)
         auth._token, auth._how, auth._state = token, how, 0
-        auth._shell, auth._scope = self, scope
+        auth._shell, auth._scope, auth._cookie = self, scope, cookie
         return auth
 
     def exchange(self, auth: Auth) -> E:

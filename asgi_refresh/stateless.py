@@ -66,7 +66,14 @@ class Stateless:
         """Return whether the session has not ended."""
         return self._mint.clock() < look.session.ends_at
 
-    async def end(self, session_id: str, *, reason: str, client: Client | None) -> bool:
+    async def end(
+        self,
+        session_id: str,
+        *,
+        reason: str,
+        subject: str | None = None,
+        client: Client | None = None,
+    ) -> bool:
         """Report it: only the browser's cookies can be deleted."""
-        self._emit(Event("revoked", None, session_id, reason, client=client))
+        self._emit(Event("revoked", subject, session_id, reason, client=client))
         return True

@@ -206,7 +206,8 @@ class JwtProfile:
 
     def _check_registered(self, payload: dict[str, Any], now: float) -> None:
         audience: Any = payload.get("aud")
-        if audience not in (self._audience, [self._audience]):
+        expected = self._audience
+        if audience != expected and (expected is None or audience != [expected]):
             raise ValueError("aud")
         if self._issuer is not None and payload.get("iss") != self._issuer:
             raise ValueError("iss")
@@ -245,11 +246,11 @@ def _stateless_fields(session: Session, now: float) -> list[Any]:
     return [
         session.id,
         session.subject,
-        session.created_at,
-        session.auth_time,
-        session.expires_at,
-        session.idle_expires_at,
-        now,
+        int(session.created_at),
+        int(session.auth_time),
+        int(session.expires_at),
+        int(session.idle_expires_at),
+        int(now),
         session.claims,
         session.persistent,
         session.device,
