@@ -34,8 +34,8 @@ class Config:
             its way; 0 to 5 minutes. Shorter signs honest users out, longer gives a thief room.
         leeway: By how much the clocks of hosts may differ, at most a minute. It widens `iat`,
             `nbf` and the grace; `exp` is exact.
-        issuer: Written as `iss` and required to be equal; None: neither. It also keeps
-            applications apart that share a secret.
+        issuer: Written as `iss` and required to be equal; None: a token of a named issuer is
+            refused. It keeps applications apart that share a secret.
         audience: Written as `aud` and required to be equal; None: a token for one is refused.
         access_cookie: Where the access token is kept.
         refresh_cookie: Where the refresh token is kept; it must come along wherever the access

@@ -193,10 +193,19 @@ _LOOKED_AT = frozenset({b"set-cookie", b"vary"})
 _LENGTHS = frozenset(map(len, _LOOKED_AT))
 
 
-def _is_same_origin(headers: list[tuple[bytes, bytes]]) -> bool:
+def _is_same_origin(headers: Headers) -> bool:
     """Return whether the browser says so, plainly; if not, it is looked at more closely."""
-    said = [value for name, value in headers if name.lower() == b"sec-fetch-site"]
-    return said == [b"same-origin"]
+    said = [(name.lower(), value) for name, value in headers if len(name) in _ORIGIN_LENGTHS]
+    names = [name for name, _ in said]
+    return (
+        (b"sec-fetch-site", b"same-origin") in said
+        and names.count(b"sec-fetch-site") == 1
+        and names.count(b"origin") <= 1
+        and names.count(b"host") <= 1
+    )
+
+
+_ORIGIN_LENGTHS = frozenset(map(len, (b"sec-fetch-site", b"origin", b"host")))
 
 
 async def _dropped() -> None:

@@ -103,7 +103,7 @@ class Mint:
             last_seen=now,
         )
         if self._load is None:
-            self.access(session, cast("FrozenDict", session.claims))
+            self.access(session, cast("FrozenDict", session.claims), room=_ROOM)
         self.refresh(session, session.current)
         return session
 
@@ -143,7 +143,7 @@ class Mint:
         claims: FrozenDict,
         *,
         ends_at: float | None = None,
-        room: int = _ROOM,
+        room: int = 0,
     ) -> Minted:
         """
         Return a new access token of the session's current generation.

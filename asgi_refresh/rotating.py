@@ -185,7 +185,7 @@ class Rotating:
             return None
         minted = look.minted
         if minted.token.generation < session.access_from:
-            minted = self._mint.access(session, minted.claims, room=0)
+            minted = self._mint.access(session, minted.claims)
         return Grant(session, minted, self._mint.refresh(session, settled.generation))
 
     async def still_good(self, look: Look) -> bool:

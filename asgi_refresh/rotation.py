@@ -12,7 +12,8 @@ The rules, with `current`, `previous` and the rest as `sessions.Session` names t
 - at most one rotation in *grace* seconds, so every generation that was current within the last
   *grace* seconds is `current` or `previous`, and is accepted;
 - the generation before is accepted however late (its response was lost), but not in two
-  generations running: the second time the outstanding successor is voided (FORK);
+  generations running: the second time the outstanding successor is voided (FORK), so in the second
+  half of the grace before that it is not handed out any more: it must not be overtaken;
 - anything older is in a second pair of hands, and ends the session (RFC 9700, 4.14.2).
 
 Here *grace* is W of the configuration, the rotation grace widened by twice the leeway: hosts whose

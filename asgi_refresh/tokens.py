@@ -119,7 +119,7 @@ class JwtProfile:
     Args:
         keys: The ring for access tokens; the first signs, all verify.
         secrets: The secrets for refresh tokens; the first signs, all verify.
-        issuer: Written as `iss` and required; None: neither.
+        issuer: Written as `iss` and required; None: tokens of a named issuer are refused.
         audience: Written as `aud` and required; None: tokens for an audience are refused.
         leeway: Seconds by which `iat` and `nbf` may lie in the future.
         stateless: Whether the refresh token carries the whole session.
@@ -209,7 +209,7 @@ class JwtProfile:
         expected = self._audience
         if audience != expected and (expected is None or audience != [expected]):
             raise ValueError("aud")
-        if self._issuer is not None and payload.get("iss") != self._issuer:
+        if payload.get("iss") != self._issuer:
             raise ValueError("iss")
         latest = now + self._leeway
         if payload["iat"] > latest or number(payload.get("nbf", 0)) > latest:

@@ -1,0 +1,50 @@
+# Needs make and Python 3.11 or newer; everything else goes into .venv.
+# PYTHON=… chooses the interpreter, JOBS=… how many tests run side by side.
+
+JOBS ?= 2
+FITS = import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	if $$python -c '$(FITS)' 2>/dev/null; then echo $$python; break; fi; done)
+BIN = .venv/bin
+
+.PHONY: help demo test check bench model clean
+
+help:
+	@echo 'make demo    watch a session refresh itself, on a page on this machine'
+	@echo 'make test    run the whole suite'
+	@echo 'make check   lint, formatting, types'
+	@echo 'make bench   measure against a bare application and the alternatives'
+	@echo 'make model   explore the rotation protocol exhaustively'
+	@echo 'make clean   remove .venv and everything generated'
+
+demo: .venv/.demo
+	@$(BIN)/python -m asgi_refresh.demo
+
+test: .venv/.dev
+	$(BIN)/python -m pytest -n $(JOBS) --dist=loadfile
+
+check: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks
+
+model: .venv/.dev
+	$(BIN)/python -m tests.model
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@if [ -z '$(PYTHON)' ]; then echo 'No Python 3.11 or newer with venv found; say PYTHON=…' >&2; exit 1; fi
+	@'$(PYTHON)' -c '$(FITS)' || { echo '$(PYTHON) is older than 3.11 or lacks venv' >&2; exit 1; }
+	'$(PYTHON)' -m venv .venv
+
+# Each stamp is older than pyproject.toml when that has changed: then it is installed anew.
+.venv/.demo .venv/.dev: .venv/.%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@

@@ -1,0 +1,139 @@
+"""README and docs/ are true: their code runs, their commands print what is printed there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from contextlib import ExitStack
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from asgi_refresh import Config, Cookie
+from asgi_refresh.events import EventName
+from asgi_refresh.rotation import Verdict
+from tests.examples.documents import APP, PAGES, Command, app_source, blocks, commands, execute
+from tests.examples.support import ROOT, SECRET_KEY, close, environment, free_port, serve
+from tests.examples.test_quickstarts import unconfigured_django
+from tests.support import require
+
+README = ROOT / "README.md"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+async def test_python_blocks_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
+    with unconfigured_django():
+        left = await execute(page)
+    close(*(value for _, namespace in left for value in namespace.values()))
+
+
+def test_the_readme_works_as_printed(tmp_path: Path) -> None:
+    require(shutil.which("curl") is not None, "curl is not installed")
+    port = free_port()
+    (tmp_path / "app.py").write_text(app_source(README))
+    env = environment()
+    with ExitStack() as servers:
+        for block in blocks(README, "console"):
+            for command in commands(block):
+                text = command.text.replace("8000", str(port))
+                if text.startswith("uvicorn "):
+                    servers.enter_context(serve(text.split()[1:], port, cwd=tmp_path, env=env))
+                    continue
+                printed, env = shell(text, tmp_path, env)
+                assert command.matches(printed), f"$ {command.text}\n{printed}"
+
+
+def shell(command: str, cwd: Path, env: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """Run *command* in bash; return what it prints and the environment it leaves."""
+    script = f'set -a\n{command}\nstatus=$?\nenv -0 > "$0"\nexit $status'
+    left = cwd / "environment"
+    done = subprocess.run(
+        ["bash", "-c", script, str(left)],
+        cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+    pairs = (item.partition("=") for item in left.read_text().split("\0") if item)
+    return done.stdout, {name: value for name, _, value in pairs}
+
+
+def test_what_a_console_block_prints_is_compared() -> None:
+    assert Command("", "a\n...\nb...d\n").matches("a\r\nx\ny\nbcd")
+    assert Command("", "a\n...\nb\n").matches("a\nb")
+    assert not Command("", "a\n...\nb\n").matches("a\nbx")
+    assert not Command("", "").matches("anything")
+    assert not Command("", "{}\n").matches("")
+
+
+def test_the_quickstart_is_short() -> None:
+    first = blocks(README, "python")[0]
+    assert first.text.startswith(APP)
+    assert sum(line.strip() != "" for line in first.text.splitlines()) <= 15
+
+
+def test_the_first_lines_of_the_readme_are_the_two_commands() -> None:
+    lines = [line for line in README.read_text(encoding="utf-8").splitlines() if line.strip()]
+    assert [line.split("#")[0].strip() for line in lines[2:4]] == ["make demo", "make test"]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_commands_for_people_exist(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for block in blocks(page, "sh"):
+        for line in block.text.splitlines():
+            words = line.split("#")[0].split()
+            if words[:1] == ["make"]:
+                assert re.search(rf"^{re.escape(words[1])}:", makefile, re.MULTILINE), line
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + PAGES[1:], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in _anchors(linked), target
+
+
+def _anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = _rows(ROOT / "docs" / "configuration.md")
+    known: dict[str, Any] = {"timedelta": timedelta, "Cookie": Cookie}
+    documented = {name: eval(cells[0].strip("`"), known) for name, *cells in rows}
+
+    assert documented == {field.name: field.default for field in fields(Config)}
+
+
+def test_every_verdict_is_documented() -> None:
+    documented = [name for name, *_ in _rows(ROOT / "docs" / "rotation.md")]
+    assert documented == [verdict.name for verdict in Verdict]
+
+
+def test_every_event_is_documented() -> None:
+    documented = [name for name, *_ in _rows(ROOT / "docs" / "security.md")]
+    assert documented == list(get_args(EventName))
+
+
+def _rows(page: Path) -> list[list[str]]:
+    """The cells of every table row whose first cell is code, without its backticks."""
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [[name, *rest.split(" | ")] for name, rest in rows]
