@@ -117,12 +117,16 @@ class RefreshEndpoint:
 
 
 def _authorization(headers: Headers) -> str | None:
-    if b"authorization" not in headers:
-        return None
+    """Return the bearer token; None without one, as behind somebody else's Basic authentication."""
+    values = headers.get(b"authorization", [])
     raw = bearer_token(headers)
-    if raw is None or not raw.isascii():
+    if raw is not None and raw.isascii():
+        return raw.decode()
+    if len(values) == 1 and values[0][:6].lower() != b"bearer":
+        return None
+    if values:
         raise _Refused(400, "invalid_request")
-    return raw.decode()
+    return None
 
 
 async def _json_body(headers: Headers, receive: Receive) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from starlette.types import Message, Send
 from .auth import Auth
 from .caching import Headers, forbid_caching, is_shared_cacheable, vary_on_cookie
 from .cookies import read_set_cookie
+from .credentials import Headers as RequestHeaders
 from .credentials import client_of, read_cookies, request_headers
 from .errors import AccessDeniedError, ClaimsUnavailable, InvalidTokenError, StoreUnavailable
 from .events import Client, Event
@@ -32,6 +33,7 @@ class Exchange:
     Attributes:
         look: A refresh that is to be settled.
         dead: Cookies of an ended session, to be deleted.
+        headers: The request's headers by name, where they have been sorted already.
     """
 
     def __init__(self, shell: Shell[Exchange], auth: Auth) -> None:
@@ -40,11 +42,17 @@ class Exchange:
         self._cookies: Cookies | None = None
         self.look: Look | None = None
         self.dead: frozenset[bytes] = frozenset()
+        self.headers: RequestHeaders | None = None
 
     @property
     def client(self) -> Client:
         """Who is at the other end."""
-        return client_of(self._scope, request_headers(self._scope))
+        return client_of(self._scope, self._sorted_headers())
+
+    def _sorted_headers(self) -> RequestHeaders:
+        if self.headers is None:
+            self.headers = request_headers(self._scope)
+        return self.headers
 
     # --- the intents ----------------------------------------------------------------------------
 
@@ -75,7 +83,7 @@ class Exchange:
         for session_id in earlier - {session.id}:
             with contextlib.suppress(StoreUnavailable):  # told by an event; the login stands
                 await self._end(session_id, intent, "login", client)
-        shell.warn_insecure(self._scope, request_headers(self._scope).get(b"host", ()))
+        shell.warn_insecure(self._scope, self._sorted_headers().get(b"host", ()))
         self._hand_out(grant, shell.burial(self._cookie_sessions()))
 
     async def _elevate(self, session_id: str, intent: Intent) -> None:

@@ -144,7 +144,8 @@ class Inbound:
             return self._not_refreshed(credentials, access, error.reason)
         auth = self._auth(look.minted.token, BY_REFRESH)
         auth._state |= PENDING
-        self._shell.exchange(auth).look = look
+        exchange = self._shell.exchange(auth)
+        exchange.look, exchange.headers = look, self._headers
         self._pass_down(look)
         return auth
 
