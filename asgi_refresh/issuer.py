@@ -273,7 +273,9 @@ def _profile(
     *,
     stateless: bool,
 ) -> JwtProfile:
-    ring = [key] if isinstance(key, str | bytes | Key) else list(key)
+    ring = [key] if isinstance(key, str | bytes | Key) else key
+    if not isinstance(ring, Sequence):
+        raise ConfigurationError("a key is a str, bytes, a Key, or a sequence of those")
     if secret is None:
         secrets: list[Secret] = [item for item in ring if not isinstance(item, Key)]
     else:

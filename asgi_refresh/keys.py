@@ -112,7 +112,7 @@ class Key:
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not _KID.match(self.id):
             raise ConfigurationError("a key id is 1 to 64 letters, digits, '_', '.' and '-'")
-        if self.algorithm not in ALGORITHMS:
+        if not isinstance(self.algorithm, str) or self.algorithm not in ALGORITHMS:
             raise ConfigurationError(f"algorithm must be one of {', '.join(sorted(ALGORITHMS))}")
         try:
             signer = _prepare(self.secret, self.public, self.algorithm)
@@ -130,6 +130,8 @@ class Key:
 def _prepare(secret: Any, public: Any, name: str) -> Signer:
     algorithm = jwt.get_algorithm_by_name(name)
     if isinstance(algorithm, HMACAlgorithm):
+        if public is not None:
+            raise ConfigurationError(f"a key for {name} has no public half")
         key = algorithm.prepare_key(secret_bytes(secret))
         size = algorithm.hash_alg().digest_size
         if len(key) < size:
@@ -167,26 +169,28 @@ def secret_bytes(secret: Secret) -> bytes:
             f"a secret needs at least {MIN_SECRET} bytes and this one has {len(raw)};"
             " make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
-    if raw.lstrip().startswith((b"-----BEGIN", b"ssh-", b"ecdsa-")) or _is_jwk(raw) or _is_der(raw):
+    if _KEY_TEXT.match(raw) or _is_jwk(raw) or _is_der(raw):
         raise ConfigurationError("a secret must be random bytes, not a key in PEM, DER, SSH or JWK")
     return raw
 
 
+_KEY_TEXT: Final = re.compile(rb"(\xef\xbb\xbf)?\s*(-----? ?BEGIN |(sk-)?(ssh|ecdsa)-)")
+
+
 def _is_jwk(raw: bytes) -> bool:
     try:
-        return "kty" in json.loads(raw)
-    except (ValueError, TypeError, RecursionError):
+        parsed = json.loads(raw)
+    except (ValueError, RecursionError):
         return False
+    return isinstance(parsed, dict | list) and b'"kty"' in raw
 
 
 def _is_der(raw: bytes) -> bool:
-    """Whether *raw* is one ASN.1 SEQUENCE from end to end, which random bytes are not."""
-    if raw[0] != 0x30:
-        return False
-    if raw[1] < 0x80:
-        return len(raw) == 2 + raw[1]
-    octets = raw[1] & 0x7F
-    return len(raw) == 2 + octets + int.from_bytes(raw[2 : 2 + octets])
+    """Whether *raw* is one ASN.1 SEQUENCE from end to end, of what a key begins with."""
+    octets = raw[1] & 0x7F if raw[1] & 0x80 else 0
+    size = int.from_bytes(raw[2 : 2 + octets]) if octets else raw[1]
+    inner = raw[2 + octets : 3 + octets]
+    return raw[0] == 0x30 and len(raw) == 2 + octets + size and inner in (b"\x30", b"\x02")
 
 
 def derive(secret: bytes, purpose: str) -> bytes:

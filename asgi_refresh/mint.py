@@ -168,7 +168,7 @@ class Mint:
             now=now,
             expires_at=min(now + self.access_lifetime, ends_at or session.ends_at),
         )
-        _check_fits(len(self.config.access_cookie.key) + len(raw) + room)
+        _check_fits(len(self.config.access_cookie.key) + len(raw), room)
         return Minted(raw, token, claims)
 
     def refresh(self, session: Session, generation: int) -> bytes:
@@ -183,9 +183,12 @@ class Mint:
         return raw
 
 
-def _check_fits(size: int) -> None:
-    if size > MAX_COOKIE:
-        raise ValueError(f"the claims make a cookie of {size} bytes and browsers keep {MAX_COOKIE}")
+def _check_fits(size: int, room: int = 0) -> None:
+    if size + room > MAX_COOKIE:
+        reserve = f", {room} of them in reserve" if room else ""
+        raise ValueError(
+            f"the claims make a cookie of {size} bytes and browsers keep {MAX_COOKIE}{reserve}"
+        )
 
 
 def _random_id() -> str:
