@@ -129,9 +129,8 @@ def _check_types(config: Config) -> None:
         _require(isinstance(getattr(config, name), Cookie), f"{name} must be a Cookie")
     for name in ("issuer", "audience"):
         value = getattr(config, name)
-        _require(
-            value is None or (isinstance(value, str) and value != ""), f"{name}: a str or None"
-        )
+        named = isinstance(value, str) and value != "" and value.isprintable()
+        _require(named or value is None, f"{name} must be a non-empty, printable str or None")
     for name in ("max_cookie_header", "token_cache", "max_sessions"):
         number: object = getattr(config, name)
         valid = type(number) is int and number > 0
@@ -177,11 +176,13 @@ def _check_cookies(config: Config) -> None:
     _require(access.name != refresh.name, "access_cookie and refresh_cookie need different names")
     # RFC 6265bis, 5.1.4: a path matches itself and what is below it.
     below = refresh.path if refresh.path.endswith("/") else f"{refresh.path}/"
-    covers = access.path == refresh.path or access.path.startswith(below)
+    strictness = ("none", "lax", "strict")
     _require(
-        covers,
-        "refresh_cookie must be sent wherever access_cookie is: its path must be '/' or contain"
-        f" {access.path!r}",
+        (access.path == refresh.path or access.path.startswith(below))
+        and access.domain in (None, refresh.domain)
+        and strictness.index(refresh.same_site) <= strictness.index(access.same_site),
+        "refresh_cookie must be sent wherever access_cookie is: its path must contain"
+        f" {access.path!r}, its domain be the same, its same_site no stricter",
     )
 
 

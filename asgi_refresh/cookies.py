@@ -173,7 +173,7 @@ def read_set_cookie(value: bytes, *, now: float) -> tuple[bytes, bool]:
         key, _, text = attribute.partition(b"=")
         key, text = key.strip(_WHITE).lower(), text.strip(_WHITE)
         if key == b"max-age" and re.fullmatch(rb"-?[0-9]+", text):
-            max_age = -1 if text[:1] == b"-" else int(text[:18])
+            max_age = -1 if text[:1] == b"-" else int(text.lstrip(b"0")[:18] or b"0")
         elif key == b"expires":
             parsed = parse_date(text)
             expires = expires if parsed is None else parsed
@@ -219,8 +219,8 @@ def parse_date(text: bytes) -> float | None:
 
 
 def _grammar_problem(cookie: Cookie) -> str | None:
-    if not _TOKEN.match(cookie.name):
-        return "the name must be letters, digits and !#$%&'*+-.^_`|~ (RFC 6265bis, 4.1.1)"
+    if not _TOKEN.match(cookie.name) or len(cookie.name) > 256:
+        return "the name must be up to 256 letters, digits and !#$%&'*+-.^_`|~ (RFC 6265bis, 4.1.1)"
     if not _PATH.match(cookie.path) or len(cookie.path) > 1024:
         return "path must start with '/' and hold at most 1024 printable characters, no ';'"
     domain = cookie.domain

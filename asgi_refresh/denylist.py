@@ -18,6 +18,7 @@ from .tokens import AccessToken
 
 _LONGEST_PAUSE = 30.0  # seconds between tries while the store is away
 _SWEEP = 30.0  # seconds between two sweeps of entries that are over
+_MOST_OF_A_SESSION = 32
 
 
 class Denylist:
@@ -64,8 +65,12 @@ class Denylist:
             final = [entry for entry in (*known, revocation) if entry.ends_session]
             known = (max(final, key=lambda entry: entry.until),)
         elif revocation not in known:
-            known = (*known, revocation)
+            known = (*(entry for entry in known if not _covers(revocation, entry)), revocation)
         self.by_session[revocation.session_id] = known
+
+    def is_full(self, session_id: str) -> bool:
+        """Return whether so many tokens of a session are refused one by one that it must do."""
+        return len(self.by_session.get(session_id, ())) >= _MOST_OF_A_SESSION
 
     async def _poll(self, _last: None) -> None:
         began = self._clock()
@@ -96,3 +101,14 @@ class Denylist:
                 del self.by_session[session_id]
             elif len(left) != len(known):
                 self.by_session[session_id] = left
+
+
+def _covers(new: Revocation, old: Revocation) -> bool:
+    """Return whether *new* refuses all that *old* does, and as long."""
+    return (
+        old.jti is None
+        and old.access_from is not None
+        and new.access_from is not None
+        and new.access_from >= old.access_from
+        and new.until >= old.until
+    )

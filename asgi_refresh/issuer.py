@@ -18,6 +18,7 @@ from .errors import (
     InvalidTokenError,
     RevokedTokenError,
     StoreRequiredError,
+    StoreUnavailable,
 )
 from .events import Client, EventHook
 from .grants import Mode, Tokens
@@ -30,6 +31,8 @@ from .stateless import Stateless
 from .store import BoundedStore, Store
 from .telemetry import guarded, log_event
 from .tokens import AccessToken, JwtProfile, Profile
+
+_LOOKS = 3  # at a session that moves on between look and answer
 
 Payload: TypeAlias = Mapping[str, Any]
 """The verified claims of an access token (RFC 7519, 4), read-only at every depth."""
@@ -145,15 +148,16 @@ class Issuer:
             companion = self.read_access(_ascii(revoke_access))
             if companion.session_id != token.session_id:
                 raise InvalidTokenError("the tokens are of two sessions")
-        look = await self.mode.look(token, client=client)
-        if self.rotating is None:
-            grant = await self.mode.settle(look, client=client)
-        else:
-            retire = Retire(companion) if revoke_access else None
-            grant = await self.rotating.settle(look, client=client, alone=True, retire=retire)
-        if grant is None:
-            raise RevokedTokenError("the session has ended", reason="session_ended")
-        return grant.tokens(now=self.clock(), presented=refresh_token)
+        retire = Retire(companion) if revoke_access else None
+        for _ in range(_LOOKS):
+            look = await self.mode.look(token, client=client)
+            if self.rotating is None:
+                grant = await self.mode.settle(look, client=client)
+            else:
+                grant = await self.rotating.settle(look, client=client, alone=True, retire=retire)
+            if grant is not None:
+                return grant.tokens(now=self.clock(), presented=refresh_token)
+        raise StoreUnavailable("the session would not hold still; try again")
 
     def verify(self, access_token: str) -> Payload:
         """

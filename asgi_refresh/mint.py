@@ -86,8 +86,8 @@ class Mint:
         """
         if not is_identifier(subject):
             raise ValueError("a subject is a str of 1 to 255 characters without controls")
-        if device is not None and not isinstance(device, str):
-            raise ValueError("a device label is a str or None")
+        if device is not None and not is_identifier(device):
+            raise ValueError("a device label is a str of 1 to 255 characters without controls")
         now = self.clock()
         end = now + self.config.session_lifetime.total_seconds()
         session = Session(

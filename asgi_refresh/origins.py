@@ -21,9 +21,12 @@ _DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
 
 
 def is_origin(text: str) -> bool:
-    """Return whether *text* is an origin as browsers write it: scheme, host, port, nothing else."""
+    """Return whether *text* is an origin as browsers write it: scheme, host, port if unusual."""
     match = _ORIGIN.match(text.encode("utf-8", "replace"))
-    return match is not None and match[0] == match[0].lower()
+    if match is None or match[0] != match[0].lower():
+        return False
+    port = match[3] or b""
+    return port != _DEFAULT_PORTS[match[1]] and int(port[1:] or 1) < 65536
 
 
 def refused_origin(

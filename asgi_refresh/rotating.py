@@ -179,11 +179,11 @@ class Rotating:
         """Rotate, or find what another request rotated to; one write for all."""
         with self._deadline():
             settled = await self._settler.settle(look, alone=alone, retire=retire)
-        session = look.session if settled is None else settled.session
-        self._emit(_settled_event(look, settled, session, client))
-        if settled is None:
+        ended = settled is None or self._mint.clock() >= settled.session.ends_at
+        self._emit(_settled_event(look, None if ended else settled, client))
+        if settled is None or settled.generation is None:
             return None
-        minted = look.minted
+        session, minted = settled.session, look.minted
         if minted.token.generation < session.access_from:
             minted = self._mint.access(session, minted.claims)
         return Grant(session, minted, self._mint.refresh(session, settled.generation))
@@ -287,14 +287,15 @@ class Rotating:
             raise StoreUnavailable("the store did not answer in time") from None
 
 
-def _settled_event(
-    look: Look, settled: Settled | None, session: Session, client: Client | None
-) -> Event:
-    name: EventName
+def _settled_event(look: Look, settled: Settled | None, client: Client | None) -> Event:
+    name: EventName = "repeated"
+    reason = look.verdict.value
     if settled is None:
         name, reason = "rejected", "session_ended"
+    elif settled.generation is None:
+        reason = "withheld"
     elif look.verdict in (Verdict.LATE, Verdict.FORK, Verdict.AHEAD):
-        name, reason = "recovered", look.verdict.value
-    else:
-        name, reason = ("refreshed" if settled.rotated else "repeated"), look.verdict.value
-    return Event(name, session.subject, session.id, reason, client=client)
+        name = "recovered"
+    elif settled.rotated:
+        name = "refreshed"
+    return Event(name, look.session.subject, look.session.id, reason, client=client)

@@ -43,7 +43,7 @@ def freeze(value: Any, *, depth: int = 8) -> Any:
     Raises:
         ValueError: It is nested deeper than *depth* levels.
     """
-    if type(value) in _SCALARS:
+    if not isinstance(value, dict | list | tuple):
         return value
     if depth == 0:
         raise ValueError("nested too deeply")

@@ -26,11 +26,18 @@ class Retire:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The generation to hand out, the session as it is now, and whether this call rotated it."""
+    """
+    What a look comes to.
 
-    generation: int
+    Attributes:
+        generation: The generation to hand out; None: nothing, this time.
+        session: The session as it is now.
+        rotated: Whether this call rotated it.
+    """
+
+    generation: int | None
     session: Session
-    rotated: bool
+    rotated: bool = False
 
 
 class Advance(Protocol):
@@ -75,7 +82,7 @@ class Settler:
         self, look: Look, *, alone: bool = False, retire: Retire | None = None
     ) -> Settled | None:
         """
-        Return what the response to *look* may carry; None: nothing.
+        Return what the response to *look* may carry; None: the session is no more.
 
         An answer is given only on a state of the store that is newer than this call: the session
         may have been ended since the look.
@@ -90,7 +97,7 @@ class Settler:
                 advanced, revocation = self._retire(advanced, generation, retire)
             if generation is None or (advanced is session and revocation is None):
                 if fresh:
-                    return None if generation is None else Settled(generation, session, False)  # noqa: FBT003
+                    return Settled(generation, session)
                 read = await self.reread(session)
             else:
                 new = replace(advanced, version=session.version + 1)
@@ -135,7 +142,8 @@ class Settler:
         """
         Move `access_from` up to *generation*, and retire the companion that this does not reach.
 
-        What is refused already is left alone: repeating a request writes nothing.
+        What is refused already is left alone: repeating a request writes nothing. So is the
+        companion of a client that refreshes over and over; it ends by itself.
         """
         moved = session.access_from < generation
         if moved:
@@ -145,6 +153,7 @@ class Settler:
             companion.generation < session.access_from
             or self._denylist is None
             or self._denylist.refuses(companion)
+            or self._denylist.is_full(session.id)
         ):
             companion = None
         if not moved and companion is None:

@@ -44,8 +44,8 @@ class Store(Protocol):
         """
         Put *new* in the place of *old* if the session is still kept and of *old*'s version.
 
-        Returns False, with nothing changed, if it is not; it never inserts. With *revocation*,
-        log that too, in the same atomic step.
+        Returns False, with nothing changed, if it is not; it never inserts. Id and subject of
+        both are the same. With *revocation*, log that too, in the same atomic step.
         """
         ...
 

@@ -168,49 +168,40 @@ class SQLiteStore:
         """Finish what was begun, and close the file; the next call opens it again."""
         with self._lock:
             worker, self._worker = self._worker, None
-        if worker is not None and worker.pid == os.getpid():
-            worker.close()
-
-    async def _read(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._at_work().run(job)
+            if worker is None or worker.pid != os.getpid():
+                return
+            worker.jobs.put(None)
+        worker.thread.join()
 
     async def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run *job* as one transaction; if this call is cancelled it ends all the same."""
-        return await self._at_work().run(lambda db: _transaction(db, job))
+        return await self._read(lambda db: _transaction(db, job))
 
-    def _at_work(self) -> _Worker:
-        with self._lock:
-            if self._worker is None or self._worker.pid != os.getpid():  # a fork leaves it behind
-                self._worker = _Worker(self._path, self._busy_timeout)
-            return self._worker
-
-
-class _Worker:
-    """A thread with the connection, and the jobs that wait for it."""
-
-    def __init__(self, path: Path, busy_timeout: float) -> None:
-        self.pid = os.getpid()
-        self._path, self._busy_timeout = path, busy_timeout
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="asgi_refresh-sqlite", daemon=True)
-        self._thread.start()
-
-    async def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
+    async def _read(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Return what *job* returns; asyncio and trio alike."""
         done, outcome = anyio.Event(), Future[T]()
         call_soon = _loop_caller()
-        self._jobs.put((job, outcome, lambda: call_soon(done.set)))
+        with self._lock:
+            if self._worker is None or self._worker.pid != os.getpid():  # a fork leaves it behind
+                self._worker = _Worker(self._path, self._busy_timeout)
+            self._worker.jobs.put((job, outcome, lambda: call_soon(done.set)))
         await done.wait()
         return outcome.result()
 
-    def close(self) -> None:
-        """End the thread once its jobs are done."""
-        self._jobs.put(None)
-        self._thread.join()
+
+class _Worker:
+    """A thread with the connection, and the jobs that wait for it; None among them ends it."""
+
+    def __init__(self, path: Path, busy_timeout: float) -> None:
+        self.pid = os.getpid()
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._path, self._busy_timeout = path, busy_timeout
+        self.thread = threading.Thread(target=self._work, name="asgi_refresh-sqlite", daemon=True)
+        self.thread.start()
 
     def _work(self) -> None:
         db: sqlite3.Connection | None = None
-        while (item := self._jobs.get()) is not None:
+        while (item := self.jobs.get()) is not None:
             job, outcome, wake = item
             try:
                 if db is None:
