@@ -38,6 +38,7 @@ class Denylist:
         self._cursor: str | None = None
         self._pause = 1.0
         self._next_sweep = 0.0
+        self._noted: set[Revocation] = set()
         self.by_session: dict[str, tuple[Revocation, ...]] = {}
         self.good_from = self.good_until = 0.0
 
@@ -64,8 +65,11 @@ class Denylist:
             # Nothing else matters then; the longest of them stays.
             final = [entry for entry in (*known, revocation) if entry.ends_session]
             known = (max(final, key=lambda entry: entry.until),)
-        elif revocation not in known:
-            known = (*(entry for entry in known if not _covers(revocation, entry)), revocation)
+        elif revocation not in self._noted:
+            if revocation.jti is None:
+                known = tuple(entry for entry in known if not _covers(revocation, entry))
+            known = (*known, revocation)
+        self._noted.add(revocation)
         self.by_session[revocation.session_id] = known
 
     def is_full(self, session_id: str) -> bool:
@@ -95,6 +99,7 @@ class Denylist:
 
     def _sweep(self, now: float) -> None:
         self._next_sweep = now + _SWEEP
+        self._noted = {entry for entry in self._noted if entry.until > now}
         for session_id, known in list(self.by_session.items()):
             left = tuple(entry for entry in known if entry.until > now)
             if not left:

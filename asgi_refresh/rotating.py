@@ -279,8 +279,7 @@ class Rotating:
 
     @contextmanager
     def _deadline(self) -> Generator[None]:
-        # Each store call is bounded; this bounds the wait behind the calls of others too.
-        try:
+        try:  # each store call is bounded; this bounds the wait behind the calls of others
             with anyio.fail_after(2 * self._mint.timeout):
                 yield
         except TimeoutError:

@@ -54,7 +54,7 @@ def freeze(value: Any, *, depth: int = 8) -> Any:
                 for name, item in cast("dict[str, Any]", value).items()
             }
         )
-    return tuple([freeze(item, depth=depth - 1) for item in value])
+    return tuple([freeze(item, depth=depth - 1) for item in cast("Sequence[Any]", value)])
 
 
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
