@@ -176,13 +176,11 @@ def _check_cookies(config: Config) -> None:
     _require(access.name != refresh.name, "access_cookie and refresh_cookie need different names")
     # RFC 6265bis, 5.1.4: a path matches itself and what is below it.
     below = refresh.path if refresh.path.endswith("/") else f"{refresh.path}/"
-    strictness = ("none", "lax", "strict")
     _require(
         (access.path == refresh.path or access.path.startswith(below))
-        and access.domain in (None, refresh.domain)
-        and strictness.index(refresh.same_site) <= strictness.index(access.same_site),
+        and access.domain in (None, refresh.domain),
         "refresh_cookie must be sent wherever access_cookie is: its path must contain"
-        f" {access.path!r}, its domain be the same, its same_site no stricter",
+        f" {access.path!r}, its domain be the same",
     )
 
 

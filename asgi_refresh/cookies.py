@@ -219,8 +219,8 @@ def parse_date(text: bytes) -> float | None:
 
 
 def _grammar_problem(cookie: Cookie) -> str | None:
-    if not _TOKEN.match(cookie.name) or len(cookie.name) > 256:
-        return "the name must be up to 256 letters, digits and !#$%&'*+-.^_`|~ (RFC 6265bis, 4.1.1)"
+    if not _TOKEN.match(cookie.name) or len(cookie.name) > MAX_COOKIE:
+        return "the name must be letters, digits and !#$%&'*+-.^_`|~ (RFC 6265bis, 4.1.1)"
     if not _PATH.match(cookie.path) or len(cookie.path) > 1024:
         return "path must start with '/' and hold at most 1024 printable characters, no ';'"
     domain = cookie.domain

@@ -300,7 +300,7 @@ async def test_a_login_carries_what_load_claims_says(clock: Clock, stored: bool)
 
 @pytest.mark.parametrize(
     "bad",
-    [{"sub": "x"}, {"exp": 1}, {"auth_time": 1}, {"x": object()}, {"x": float("nan")}, {1: 1}],
+    [{"sub": "x"}, {"exp": 1}, {"auth_time": 1}, {"x": {1, 2}}, {"x": float("nan")}, {1: 1}],
     ids=repr,
 )
 @modes
@@ -1983,7 +1983,7 @@ def test_the_reasons_are_a_closed_set_and_all_of_them_are_tested() -> None:
     assert set(REASONS) == set(get_args(Reason))
 
 
-@pytest.mark.parametrize("load", [None, {"x": object()}, "raises"])
+@pytest.mark.parametrize("load", [None, {"x": {1}}, "raises"])
 async def test_claims_that_cannot_be_had_touch_no_cookie_and_a_refusal_ends_the_session(
     clock: Clock, load: Any
 ) -> None:

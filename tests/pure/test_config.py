@@ -353,10 +353,6 @@ def test_the_search_for_readers_sees_readers_and_nothing_else(tmp_path: Path) ->
         ({"domain": "example.org"}, {}, False),
         ({"domain": "example.org"}, {"domain": "example.org"}, True),
         ({}, {"domain": "example.org"}, True),
-        ({}, {"same_site": "strict"}, False),
-        ({"same_site": "strict"}, {"same_site": "strict"}, True),
-        ({"same_site": "strict"}, {}, True),
-        ({"same_site": "none"}, {}, False),
     ],
 )
 def test_the_refresh_cookie_is_kept_at_home_no_more_often_than_the_access_cookie(
