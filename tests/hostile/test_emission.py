@@ -307,7 +307,7 @@ async def test_a_deletion_repeats_the_attributes_of_the_cookie(clock: Clock) -> 
 
     config = Config(
         access_cookie=Cookie("at", domain="app.example", same_site="none", partitioned=True),
-        refresh_cookie=Cookie("rt", same_site="strict"),
+        refresh_cookie=Cookie("rt", domain="app.example", same_site="strict"),
     )
     issuer = make_issuer(clock, store=MemoryStore(), config=config)
 
@@ -315,7 +315,7 @@ async def test_a_deletion_repeats_the_attributes_of_the_cookie(clock: Clock) -> 
 
     assert response.set_cookies == [
         "at=; Max-Age=0; Path=/; Domain=app.example; Secure; HttpOnly; SameSite=None; Partitioned",
-        "rt=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Strict",
+        "rt=; Max-Age=0; Path=/; Domain=app.example; Secure; HttpOnly; SameSite=Strict",
     ]
 
 
