@@ -1050,6 +1050,24 @@ async def test_a_bad_refresh_token_alone_is_told_of(clock: Clock, stored: bool) 
 
 
 @modes
+async def test_the_refresh_tokens_of_two_sessions_are_ambiguous_also_when_the_access_token_ended(
+    clock: Clock, stored: bool
+) -> None:
+    site = make_site(clock, stored=stored)
+    mallory = await site.issuer.issue("mallory")
+    await site.sign_in("alice")
+    pairs = [(REFRESH, mallory.refresh_token), *site.browser.values().items()]
+    expire(site)
+
+    response = await site.browser.send(
+        "/", cookies={}, headers=[("cookie", "; ".join(f"{n}={v}" for n, v in pairs))]
+    )
+
+    assert (response.json()["subject"], response.set_cookies) == (None, [])
+    assert response.json()["reason"] == "ambiguous_cookies"
+
+
+@modes
 @pytest.mark.parametrize("expired", [True, False])
 async def test_between_the_access_tokens_of_two_sessions_no_refresh_token_decides(
     clock: Clock, expired: bool, stored: bool
