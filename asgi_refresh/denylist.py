@@ -69,7 +69,7 @@ class Denylist:
             if revocation.jti is None:
                 known = tuple(entry for entry in known if not _covers(revocation, entry))
             known = (*known, revocation)
-        self._noted.add(revocation)
+            self._noted.add(revocation)
         self.by_session[revocation.session_id] = known
 
     def is_full(self, session_id: str) -> bool:

@@ -140,7 +140,7 @@ class RefreshMiddleware:
                 return None
         if scope["method"] not in SAFE_METHODS and not _is_same_origin(headers):
             return None
-        auth = _new(Auth)
+        auth = _new(Auth)  # as `Shell.auth` makes it, without the call
         auth._token, auth._how, auth._state = token, how, 0
         auth._shell, auth._scope, auth._cookie = self._shell, scope, cookie
         return auth

@@ -10,17 +10,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import NoReturn
 
 import anyio
 
 from .config import Config
 from .denylist import Denylist
-from .errors import (
-    AccessDeniedError,
-    ReusedTokenError,
-    RevokedTokenError,
-    StoreUnavailable,
-)
+from .errors import AccessDeniedError, ReusedTokenError, RevokedTokenError, StoreUnavailable
 from .events import Client, Event, EventHook, EventName
 from .flight import Flight
 from .grants import Grant, Look
@@ -160,7 +156,7 @@ class Rotating:
 
     async def _end_stolen(
         self, session: Session, token: RefreshToken, client: Client | None
-    ) -> None:
+    ) -> NoReturn:
         gap = f"generation {token.generation} of {session.current}"
         self._emit(Event("reused", session.subject, session.id, "theft", gap, client))
         with anyio.CancelScope(shield=True):  # a thief who hangs up at once is no less a thief

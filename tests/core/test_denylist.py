@@ -614,3 +614,15 @@ async def test_random_tokens_write_nothing(there: Issuer, spy: Spy) -> None:
             await there.refresh(f"s.{number}.tag")
 
     assert spy.calls == []
+
+
+async def test_a_session_that_is_ended_over_and_over_is_remembered_once(
+    clock: Clock, memory: MemoryStore
+) -> None:
+    # One genuine old token, posted to /logout again and again, logs an entry each time.
+    denylist = Denylist(memory, clock, max_age=1.0)
+    for number in range(1000):
+        denylist.note(entry(clock() + number))
+
+    assert denylist.by_session == {"s": (entry(clock() + 999),)}
+    assert len(denylist._noted) <= 1
