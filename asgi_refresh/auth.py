@@ -233,13 +233,15 @@ class Auth:
 
         Raises:
             ValueError: The claims cannot be carried.
-            RuntimeError: Nobody is signed in, the response has started, or this is a WebSocket.
+            RuntimeError: No cookie signs anybody in, it is too late, or this is a WebSocket.
             StoreRequiredError: Without a store.
         """
         token, earlier = self._token, self._intent
         new = earlier is not None and earlier.login is not None
         if self._open_scope("elevate")["type"] == "websocket" or token is None or new:
             raise RuntimeError("elevate() needs a session that is signed in, in an HTTP request")
+        if self._how is BY_BEARER:
+            raise RuntimeError("elevate() sets cookies; for a bearer token call issuer.barrier()")
         if self._shell.issuer.rotating is None:
             raise StoreRequiredError("elevate() needs a store")
         if claims is None:

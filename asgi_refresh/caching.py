@@ -14,7 +14,14 @@ Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 _SHARED: Final = frozenset({b"public", b"s-maxage", b"immutable"})
 _CACHE_HEADERS: Final = frozenset(
-    {b"cache-control", b"expires", b"pragma", b"cdn-cache-control", b"surrogate-control"}
+    {
+        b"cache-control",
+        b"expires",
+        b"pragma",
+        b"cdn-cache-control",
+        b"surrogate-control",
+        b"x-accel-expires",
+    }
 )
 
 
@@ -27,7 +34,11 @@ def is_shared_cacheable(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 def forbid_caching(headers: Headers) -> Headers:
     """Return *headers* with `Cache-Control: private, no-store` in place of all they said before."""
-    kept = [(name, value) for name, value in headers if name.lower() not in _CACHE_HEADERS]
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name.lower() not in _CACHE_HEADERS and not name.lower().endswith(b"-cdn-cache-control")
+    ]
     kept.append((b"cache-control", b"private, no-store"))
     return kept
 

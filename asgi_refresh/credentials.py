@@ -66,6 +66,7 @@ class Credentials:
         refresh: The refresh token; None without a genuine one.
         reason: Why there is less than was sent, if there is; None if nothing was refused.
         genuine: Every genuine token that came, believed or not.
+        buried: The sessions that the tombstone names.
     """
 
     names: Collection[bytes] = ()
@@ -73,6 +74,7 @@ class Credentials:
     refresh: RefreshToken | None = None
     reason: Reason | None = None
     genuine: tuple[AccessToken | RefreshToken, ...] = ()
+    buried: tuple[str, ...] = ()
 
     @property
     def sessions(self) -> frozenset[str]:
@@ -83,21 +85,25 @@ class Credentials:
 NONE = Credentials()
 
 
-def read_cookies(issuer: Issuer, header: bytes, tombstone: Cookie) -> Credentials:
+def read_cookies(
+    issuer: Issuer, header: bytes, tombstone: Cookie, *, capped: bool = True
+) -> Credentials:
     """
     Return what the Cookie *header* holds.
 
     Tokens of a session that *tombstone* names are not believed: a response that was on its way
-    when the user signed out has put them back.
+    when the user signed out has put them back. Not *capped* reads a header of any length, for what
+    must be ended.
     """
     access_name = issuer.config.access_cookie.key
     refresh_name = issuer.config.refresh_cookie.key
-    if len(header) > issuer.config.max_cookie_header:
+    if capped and len(header) > issuer.config.max_cookie_header:
         return Credentials(reason="oversize_cookies")
     found = collect(header, (access_name, refresh_name, tombstone.key))
     if not found:
         return NONE
-    ended = [value.decode("latin-1") for value in found.get(tombstone.key, ())]
+    tombs = b"~".join(found.get(tombstone.key, ()))
+    ended = tombs.decode("latin-1").split("~") if tombs else []
     accesses, why_access = _genuine(found.get(access_name, ()), issuer.read_access)
     refreshes, why_refresh = _genuine(found.get(refresh_name, ()), issuer.profile.read_refresh)
     access, off_access = _believed(accesses, ended, _newest_access)
@@ -105,7 +111,7 @@ def read_cookies(issuer: Issuer, header: bytes, tombstone: Cookie) -> Credential
     if off_access == "ambiguous_cookies":
         refresh = None  # it must not decide between the two
     reason = off_access or off_refresh or why_access or why_refresh
-    return Credentials(found, access, refresh, reason, (*accesses, *refreshes))
+    return Credentials(found, access, refresh, reason, (*accesses, *refreshes), tuple(ended))
 
 
 def _genuine(values: Iterable[bytes], read: Callable[[bytes], T]) -> tuple[list[T], Reason | None]:

@@ -8,6 +8,9 @@ one poll of the log, which everyone else who arrives shares.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
+
+import anyio
 
 from .decide import refuses
 from .errors import StoreUnavailable
@@ -30,9 +33,18 @@ class Denylist:
         clock: Seconds since the epoch.
         max_age: Seconds that an answer is good for; None asks on every request, and an outage is
             then the caller's error instead of an old answer.
+        patience: Seconds that a caller waits, behind the polls of others too.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float], *, max_age: float | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float],
+        *,
+        max_age: float | None,
+        patience: float = inf,
+    ) -> None:
+        self._patience = patience
         self._store, self._clock, self._max_age = store, clock, max_age
         self._flight = Flight[None]()
         self._cursor: str | None = None
@@ -51,7 +63,11 @@ class Denylist:
                 standing, and the store alone for 1, 2, 4 … 30 seconds.
         """
         if not self.good_from <= self._clock() < self.good_until:
-            await self._flight.run("poll", self._poll)
+            try:
+                with anyio.fail_after(self._patience):
+                    await self._flight.run("poll", self._poll)
+            except TimeoutError:
+                raise StoreUnavailable("the store did not answer in time") from None
 
     def refuses(self, token: AccessToken) -> bool:
         """Return whether *token* is refused, by what is known at this moment."""

@@ -87,7 +87,7 @@ class RefreshEndpoint:
             raise _Refused(405, "invalid_request", {"allow": "POST"})
         headers = request_headers(scope)
         header = _authorization(headers)
-        body = await _json_body(headers, receive)
+        body = await _json_body(headers, receive, required=header is None)
         if body is None:
             if header is None:
                 raise _Refused(401, "invalid_request", {"www-authenticate": "Bearer"})
@@ -129,12 +129,14 @@ def _authorization(headers: Headers) -> str | None:
     return None
 
 
-async def _json_body(headers: Headers, receive: Receive) -> dict[str, Any] | None:
-    """Return the JSON object in the body; None for an empty one without a type."""
+async def _json_body(
+    headers: Headers, receive: Receive, *, required: bool
+) -> dict[str, Any] | None:
+    """Return the JSON object in the body; None for an empty one that nothing depends on."""
     types = headers.get(b"content-type", [])
     media_type = types[0].partition(b";")[0].strip().lower() if len(types) == 1 else b""
     raw = await _body(headers, receive)
-    if not raw and not types:
+    if not raw and not (types and required):
         return None
     if media_type != b"application/json":
         raise _Refused(415, "invalid_request")  # a form can be posted from anywhere

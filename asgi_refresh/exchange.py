@@ -16,8 +16,8 @@ from starlette.types import Message, Send
 from .auth import Auth
 from .caching import Headers, forbid_caching, is_shared_cacheable, vary_on_cookie
 from .cookies import read_set_cookie
+from .credentials import Credentials, client_of, read_cookies, request_headers
 from .credentials import Headers as RequestHeaders
-from .credentials import client_of, read_cookies, request_headers
 from .errors import AccessDeniedError, ClaimsUnavailable, InvalidTokenError, StoreUnavailable
 from .events import Client, Event
 from .grants import Grant, Look
@@ -72,19 +72,20 @@ class Exchange:
 
     async def _login(self, intent: Intent, session: Session) -> None:
         shell, client, origin = self._shell, self.client, self._auth._foreign
-        if origin is not None:
+        if origin is not None and not intent.by_bearer:
             text = refusal(origin)
             shell.issuer.emit(Event("cross_origin", reason="login", detail=text, client=client))
             raise AccessDeniedError(text)
         if intent.logout:
             await self._end_everywhere(intent, client)
         grant = await shell.issuer.mode.begin(session, client=client)
-        earlier = self._sessions(intent) if intent.logout else self._cookie_sessions()
-        for session_id in earlier - {session.id}:
+        came = self._came()
+        stays = intent.by_bearer and not intent.logout
+        for session_id in came.sessions if stays else self._sessions(intent):
             with contextlib.suppress(StoreUnavailable):  # told by an event; the login stands
                 await self._end(session_id, intent, "login", client)
         shell.warn_insecure(self._scope, self._sorted_headers().get(b"host", ()))
-        self._hand_out(grant, shell.burial(self._cookie_sessions()))
+        self._hand_out(grant, shell.burial(came))
 
     async def _elevate(self, session_id: str, intent: Intent) -> None:
         rotating = self._shell.issuer.rotating
@@ -98,8 +99,14 @@ class Exchange:
     async def _logout(self, intent: Intent) -> None:
         client = self.client
         await self._end_everywhere(intent, client)
+        failure: StoreUnavailable | None = None
         for session_id in self._sessions(intent):
-            await self._end(session_id, intent, "logout", client)
+            try:
+                await self._end(session_id, intent, "logout", client)
+            except StoreUnavailable as error:
+                failure = error  # the others end all the same
+        if failure is not None:
+            raise failure
         self._cookies = self._farewell()
 
     async def _end_everywhere(self, intent: Intent, client: Client) -> None:
@@ -108,9 +115,13 @@ class Exchange:
             await rotating.end_subject(intent.subject, client=client)
 
     async def _end(self, session_id: str, intent: Intent, reason: str, client: Client) -> None:
-        subject = intent.subject if session_id == intent.session_id else None
         mode = self._shell.issuer.mode
-        await mode.end(session_id, subject=subject, reason=reason, client=client)
+        if session_id == intent.session_id:
+            subject = intent.subject
+            await mode.end(session_id, subject=subject, reason=reason, client=client)
+        else:
+            # By a token that signs nobody in: an old one, sent over and over, must write nothing.
+            await mode.end_kept(session_id, reason=reason, client=client)
 
     def _hand_out(self, grant: Grant, also: Cookies) -> None:
         self._auth._token = grant.minted.token
@@ -120,24 +131,24 @@ class Exchange:
         if self._auth._foreign is not None:
             return []  # another site's request brought no cookie, and must not delete any
         shell = self._shell
-        return shell.deletions(shell.names) + shell.burial(self._cookie_sessions())
+        return shell.deletions(shell.names) + shell.burial(self._came())
 
-    def _cookie_sessions(self) -> frozenset[str]:
-        """Every session that the request holds a genuine token of in our cookies."""
+    def _came(self) -> Credentials:
+        """What our cookies hold; however long they are, for it is to be ended."""
         shell = self._shell
-        return read_cookies(shell.issuer, self._auth._cookie, shell.tombstone).sessions
+        return read_cookies(shell.issuer, self._auth._cookie, shell.tombstone, capped=False)
 
     def _sessions(self, intent: Intent) -> frozenset[str]:
         """Every session that the request can be said to be of."""
         ours = frozenset(() if intent.session_id is None else (intent.session_id,))
-        return ours | self._cookie_sessions()
+        return ours | self._came().sessions
 
     async def finish(self) -> None:
         """The application is done: a logout that no response has carried is still one."""
         intent = self._auth._intent
         self._auth._intent = None if intent is None else intent.without_promises()
-        bound = 2 * self._shell.issuer.mint.timeout
-        with contextlib.suppress(StoreUnavailable), anyio.move_on_after(bound, shield=True):
+        # Every call of the store is bounded, so this is.
+        with contextlib.suppress(StoreUnavailable), anyio.CancelScope(shield=True):
             await self.commit()
 
     # --- the response ---------------------------------------------------------------------------
@@ -148,7 +159,7 @@ class Exchange:
         if message.get("status", 200) < 200:
             await send(message)  # an interim response; nothing is settled before the final one
             return
-        headers: Headers = [(name, value) for name, value in message.get("headers", ())]
+        headers: Headers = [(name, value) for name, value in message.get("headers") or ()]
         own = self._own_cookies(headers)
         auth._state |= STARTED
         try:

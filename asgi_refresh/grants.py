@@ -127,6 +127,15 @@ class Mode(Protocol):
         """
         ...
 
+    async def end_kept(self, session_id: str, *, reason: str, client: Client | None) -> None:
+        """
+        End a session if it is still kept, and write nothing if it is not.
+
+        Raises:
+            StoreUnavailable: It may still be there.
+        """
+        ...
+
     async def end(
         self,
         session_id: str,

@@ -63,17 +63,21 @@ class Inbound:
             CrossOriginRefused: The request must not reach the application.
         """
         token, why_bearer = await self._bearer()
+        origin = self._shell.foreign_origin(self._scope, self._headers)
         if token is not None:
-            return self._auth(token, BY_BEARER)
+            if origin is not None:
+                self._cookie = b""  # the token is asked for no origin; cookies are not acted on
+            return self._with_origin(self._auth(token, BY_BEARER), origin)
         if self._shell.is_exempt(self._scope):
             return self._auth(None, anonymous("exempt_path"))
         credentials = read_cookies(self._issuer, self._cookie, self._shell.tombstone)
-        origin = self._shell.foreign_origin(self._scope, self._headers)
         if origin is not None and self._shell.names.intersection(credentials.names):
             raise self._refused(origin)
-        auth = await self._by_cookie(credentials, why_bearer)
+        return self._with_origin(await self._by_cookie(credentials, why_bearer), origin)
+
+    def _with_origin(self, auth: Auth, origin: str | None) -> Auth:
         if origin is not None:
-            auth._foreign = origin  # it brought nothing, and must not sign anybody in
+            auth._foreign = origin  # it must set and delete no cookie
         return auth
 
     def _refused(self, origin: str) -> CrossOriginRefused:

@@ -92,7 +92,8 @@ class Issuer:
         if config.revocation != "refresh":
             live = config.revocation == "live"
             poll = config.revocation_poll.total_seconds() if live else None
-            self.denylist = Denylist(bounded, clock, max_age=poll)
+            patience = 2 * self.mint.timeout
+            self.denylist = Denylist(bounded, clock, max_age=poll, patience=patience)
         self.mode = self.rotating = Rotating(bounded, self.mint, config, self.emit, self.denylist)
 
     def __repr__(self) -> str:

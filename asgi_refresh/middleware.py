@@ -118,10 +118,10 @@ class RefreshMiddleware:
             size = len(name)
             if size == 6 and name.lower() == b"cookie":
                 cookie = cookie + b"; " + field if cookie else field
+                if len(cookie) > self._most:
+                    return None
             elif size == 13 and name.lower() == b"authorization":
                 return None
-        if len(cookie) > self._most:
-            return None
         value = sole_value(cookie, self._access_name)
         if value is None:
             if self._access_name in cookie or self._refresh_name in cookie:
@@ -216,7 +216,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, text: str) -> None
     """Answer 403; to a WebSocket handshake with a body where the server can."""
     if scope["type"] == "http":
         await respond(send, 403, text, [])
-    elif "websocket.http.response" in scope.get("extensions", {}):
+    elif "websocket.http.response" in (scope.get("extensions") or {}):
         await respond(send, 403, text, [], prefix="websocket.")
     else:
         await receive()  # websocket.connect comes before anything may be sent

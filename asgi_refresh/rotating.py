@@ -80,8 +80,14 @@ class Rotating:
         self._emit(Event("revoked", subject, session_id, reason, client=client))
         return ended
 
-    async def _end_session(self, session: Session, reason: str, client: Client | None) -> None:
-        await self.end(session.id, subject=session.subject, reason=reason, client=client)
+    async def end_kept(self, session_id: str, *, reason: str, client: Client | None) -> None:
+        """End the session if the store still has it."""
+        session = await self.store.get(session_id)
+        if session is not None:
+            await self._end_session(session, reason, client)
+
+    async def _end_session(self, session: Session, why: str, client: Client | None) -> None:
+        await self.end(session.id, subject=session.subject, reason=why, client=client)
 
     async def end_subject(self, subject: str, *, client: Client | None) -> int:
         """End every session of *subject*; return how many."""
@@ -139,9 +145,9 @@ class Rotating:
             session = await self.store.get(token.session_id)
             if session is None:
                 raise self._dies(token)
-            now = self._mint.clock()
+            now, grace = self._mint.clock(), self._mint.window
             self._check_skew(session, now, client)
-            verdict, marked = present(session, token.generation, now=now, grace=self._mint.window)
+            verdict, marked = present(session, token.generation, now=now, grace=grace)
             if verdict is Verdict.DEAD:
                 raise self._dies(token)
             if verdict is Verdict.STALE:
@@ -188,9 +194,11 @@ class Rotating:
         """Read the session once more: what was good at request time may be over."""
         with self._deadline():
             session = await self._settler.reread(look.session)
-        if session is None or look.minted.token.generation < session.access_from:
+        token, now = look.minted.token, self._mint.clock()
+        if session is None or token.generation < session.access_from:
             return False
-        now = self._mint.clock()
+        if token.expires_at > session.ends_at:  # nothing rotates, so the idle end stays
+            return False
         verdict, _ = present(session, look.generation, now=now, grace=self._mint.window)
         return verdict in ACCEPTED
 
@@ -198,7 +206,7 @@ class Rotating:
         self, session_id: str, claims: FrozenDict | None, *, step_up: bool = False
     ) -> Grant:
         """
-        Begin a new generation that no older token leads to; *step_up* begins `auth_time` anew.
+        Begin a generation that no older token leads to; *step_up* begins `auth_time` anew.
 
         Raises:
             RevokedTokenError: There is no such session.
@@ -265,13 +273,9 @@ class Rotating:
         self._dead[token.session_id, token.generation] = self._mint.clock() + _DEAD_FOR
 
     def _refuse_known_dead(self, token: RefreshToken) -> None:
-        key = (token.session_id, token.generation)
-        until = self._dead.get(key)
-        if until is None:
-            return
-        if self._mint.clock() < until:
+        until = self._dead.get((token.session_id, token.generation))
+        if until is not None and self._mint.clock() < until:
             raise RevokedTokenError("the session has ended", reason="session_ended")
-        del self._dead[key]
 
     @contextmanager
     def _deadline(self) -> Generator[None]:

@@ -14,6 +14,7 @@ from starlette.types import Send
 
 from .auth import Auth, Exchange
 from .caching import Headers
+from .credentials import Credentials
 from .decide import route_path
 from .events import Event
 from .grants import Grant
@@ -26,6 +27,8 @@ from .tokens import AccessToken
 
 E = TypeVar("E", bound=Exchange)
 Cookies = list[tuple[bytes, bytes]]
+_TOMBS = 8  # sessions that one tombstone names
+_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
 _LOCAL = re.compile(rb"(localhost|.*\.localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?\Z", re.IGNORECASE)
 
 
@@ -38,7 +41,8 @@ class Shell(Generic[E]):
         self.issuer = issuer
         self.access, self.refresh = config.access_cookie, config.refresh_cookie
         # Named after the access cookie, so that one search of the header finds both.
-        self.tombstone = replace(config.access_cookie, name=f"{config.access_cookie.name}-ended")
+        name = f"{config.access_cookie.name}-ended"
+        self.tombstone = replace(self.access, name=name, path=self.refresh.path)
         self.names = frozenset({self.access.key, self.refresh.key})
         self.stateless = issuer.rotating is None
         self._buries = self.stateless or config.revocation == "refresh"
@@ -109,13 +113,17 @@ class Shell(Generic[E]):
         extra = _named(self.issuer.profile.extra_cookies(None)) if mine else []
         return [(cookie.key, cookie.delete()) for cookie in mine] + extra
 
-    def burial(self, sessions: Iterable[str]) -> Cookies:
-        """Return the tombstone of the session that ended, where the denylist does not know it."""
-        ended = sorted(sessions)
-        if not self._buries or not ended:
+    def burial(self, came: Credentials) -> Cookies:
+        """
+        Return the tombstone of the sessions that ended, where the denylist does not know them.
+
+        Those of an earlier one stay on it: their responses may still be on the wire.
+        """
+        if not self._buries or not came.sessions:
             return []
-        value = ended[0].encode()
-        return [(self.tombstone.key, self.tombstone.render(value, self._tombstone_age))]
+        earlier = [name for name in came.buried if _ID.match(name) and name not in came.sessions]
+        value = "~".join([*sorted(came.sessions), *earlier][:_TOMBS])
+        return [(self.tombstone.key, self.tombstone.render(value.encode(), self._tombstone_age))]
 
     def warn_insecure(self, scope: Mapping[str, Any], host: Iterable[bytes]) -> None:
         """Say once that Secure cookies went out where they will not come back from."""

@@ -66,6 +66,10 @@ class Stateless:
         """Return whether the session has not ended."""
         return self._mint.clock() < look.session.ends_at
 
+    async def end_kept(self, session_id: str, *, reason: str, client: Client | None) -> None:
+        """Report it."""
+        await self.end(session_id, reason=reason, client=client)
+
     async def end(
         self,
         session_id: str,
