@@ -16,7 +16,7 @@ from .decide import refuses
 from .errors import StoreUnavailable
 from .flight import Flight
 from .sessions import Revocation
-from .store import Store
+from .store import BATCH, Store
 from .tokens import AccessToken
 
 _LONGEST_PAUSE = 30.0  # seconds between tries while the store is away
@@ -97,7 +97,7 @@ class Denylist:
         if self.good_from <= began < self.good_until:
             return  # answered while this caller waited
         try:
-            entries, self._cursor = await self._store.revocations(self._cursor)
+            await self._read()
         except StoreUnavailable:
             if self._max_age is None:
                 raise
@@ -105,13 +105,21 @@ class Denylist:
             self.good_from, self.good_until = began, failed + self._pause
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
             return
-        for entry in entries:
-            self.note(entry)
         self._pause = 1.0
         if self._max_age is not None:
             self.good_from, self.good_until = began, began + self._max_age
         if began >= self._next_sweep:
             self._sweep(began)
+
+    async def _read(self) -> None:
+        """Read the log to its end, in pages: what was read stays read if a later one fails."""
+        more = True
+        while more:
+            before = self._cursor
+            entries, self._cursor = await self._store.revocations(before)
+            for entry in entries:
+                self.note(entry)
+            more = len(entries) >= BATCH and self._cursor != before
 
     def _sweep(self, now: float) -> None:
         self._next_sweep = now + _SWEEP

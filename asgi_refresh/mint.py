@@ -17,7 +17,7 @@ from .claims import check_claims, is_identifier
 from .config import Config
 from .cookies import MAX_COOKIE
 from .errors import AccessDeniedError, ClaimsUnavailable
-from .sessions import FrozenDict, Session
+from .sessions import FrozenDict, Session, affinity
 from .tokens import AccessToken, Profile
 
 Claims: TypeAlias = Mapping[str, Any] | None
@@ -91,7 +91,7 @@ class Mint:
         now = self.clock()
         end = now + self.config.session_lifetime.total_seconds()
         session = Session(
-            id=_random_id(),
+            id=affinity(subject) + _random_id()[4:],
             subject=subject,
             created_at=now,
             auth_time=now,

@@ -7,10 +7,11 @@ atomic. Two thirds of an implementation is `sessions.to_row` and `sessions.from_
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import anyio
 
@@ -19,6 +20,9 @@ from .events import Event, EventHook
 from .sessions import Revocation, Session
 
 T = TypeVar("T")
+
+BATCH: Final = 1000
+"""The most rows that a store needs to return from `revocations`, or drop in `purge`, at a time."""
 
 
 @runtime_checkable
@@ -75,11 +79,17 @@ class Store(Protocol):
         Return what was logged since *cursor*, and the cursor to ask with next; None: everything.
 
         An entry may be returned twice; none is ever skipped, however late its write committed.
+        A long log may come in pages: after `BATCH` entries or more there may be others.
         """
         ...
 
     async def purge(self, now: float) -> int:
-        """Drop sessions that ended and revocations whose `until` is over; return how many."""
+        """
+        Drop sessions that ended and revocations whose `until` is over; return how many.
+
+        A call may leave some for the next; one that returns 0 has left nothing. What the backend
+        drops by itself, on time, is not counted.
+        """
         ...
 
 
@@ -144,7 +154,8 @@ class MemoryStore:
             seen = int(cursor or 0)
             if seen == self._logged:
                 return [], str(seen)
-            return [entry for at, entry in self._log.items() if at > seen], str(self._logged)
+            new = itertools.takewhile(lambda item: item[0] > seen, reversed(self._log.items()))
+            return [entry for _, entry in new][::-1], str(self._logged)
 
     async def purge(self, now: float) -> int:
         """Drop what is over."""

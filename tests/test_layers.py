@@ -44,7 +44,11 @@ ROWS = {
     "stateless": 3,
     "store": 3,
     "stores": 3,
+    "stores.lua": 3,
+    "stores.redis": 3,
+    "stores.sqlalchemy": 3,
     "stores.sqlite": 3,
+    "stores.tables": 3,
     "telemetry": 3,
     "auth": 4,
     "credentials": 4,
@@ -67,6 +71,13 @@ THIRD_PARTY: dict[int, set[str]] = {
     2: set(),
     3: {"anyio"},
     4: {"anyio", "starlette"},
+}
+# Beside that: the client library of a store, an extra.
+EXTRAS = {
+    "stores.lua": {"redis"},
+    "stores.redis": {"redis"},
+    "stores.sqlalchemy": {"sqlalchemy"},
+    "stores.tables": {"sqlalchemy"},
 }
 PURE_ROWS = (0, 1, 2)
 
@@ -203,7 +214,7 @@ def test_no_imports_go_in_a_circle() -> None:
 def test_a_row_imports_only_the_packages_that_are_its_business(module: str) -> None:
     used = third_party(module, PACKAGE_SOURCES[module], PACKAGES)
 
-    assert used <= THIRD_PARTY[ROWS[module]]
+    assert used <= THIRD_PARTY[ROWS[module]] | EXTRAS.get(module, set())
 
 
 @pytest.mark.parametrize(
@@ -220,8 +231,8 @@ def test_an_import_of_another_package_is_seen(source: str, used: set[str]) -> No
 
 def test_the_graph_is_not_empty() -> None:
     assert EDGES["decide"] == {"errors", "sessions", "tokens"}
-    assert EDGES["stores"] == {"stores.sqlite"}
-    assert EDGES["stores.sqlite"] == {"sessions"}
+    assert EDGES["stores"] >= {"stores.sqlite", "store"}
+    assert EDGES["stores.sqlite"] == {"sessions", "store"}
     assert {"errors", "auth", "stores.sqlite"} <= EDGES[""]
 
 

@@ -2,6 +2,89 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any, cast
+
+from asgi_refresh.errors import ConfigurationError
+from asgi_refresh.store import MemoryStore, Store
+
 from .sqlite import SQLiteStore
 
-__all__ = ["SQLiteStore"]
+if TYPE_CHECKING:
+    from .redis import RedisStore
+    from .sqlalchemy import SQLAlchemyStore
+
+__all__ = ["RedisStore", "SQLAlchemyStore", "SQLiteStore", "open_store"]
+
+_EXTRAS = {"RedisStore": "redis", "SQLAlchemyStore": "sqlalchemy"}
+_REDIS = {
+    "redis": "redis",
+    "rediss": "rediss",
+    "unix": "unix",
+    "valkey": "redis",
+    "valkeys": "rediss",
+}
+_DRIVERS = {
+    "postgresql": "postgresql+asyncpg or postgresql+psycopg",
+    "mysql": "mysql+asyncmy",
+    "mariadb": "mariadb+asyncmy",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a store that needs an extra only where it is asked for."""
+    if name not in _EXTRAS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    extra = _EXTRAS[name]
+    try:
+        return getattr(importlib.import_module(f".{extra}", __name__), name)
+    except ModuleNotFoundError as error:
+        raise ImportError(f"{name} needs: pip install 'asgi-refresh[{extra}]'") from error
+
+
+def open_store(url: str) -> Store:
+    """
+    Return the store that *url* names; nothing is connected yet.
+
+    Args:
+        url: `memory:`; `sqlite:///sessions.db`, with a fourth slash for an absolute path;
+            `redis://`, `rediss://` or `unix://` as redis-py reads them, with `valkey` for `redis`
+            or with `+cluster` before the colon; or an SQLAlchemy URL with an asyncio driver, such
+            as `postgresql+asyncpg://`.
+
+    Raises:
+        ConfigurationError: It names none, or what it needs is not installed.
+    """
+    scheme, _, rest = url.partition(":")
+    base, _, kind = scheme.partition("+")
+    if scheme == "memory":
+        return MemoryStore()
+    if scheme == "sqlite":
+        path = rest.removeprefix("///")
+        if path in ("", rest):
+            raise ConfigurationError("a path follows sqlite:///, as in sqlite:///sessions.db")
+        return SQLiteStore(path)
+    try:
+        if base in _REDIS and kind in ("", "cluster"):
+            return _open_redis(f"{_REDIS[base]}:{rest}", cluster=kind != "")
+        if kind or base in _DRIVERS:
+            return _open_sql(url, base, kind)
+    except Exception as error:  # ImportError, ValueError, or SQLAlchemy's of its own
+        raise ConfigurationError(f"cannot open this store: {error}") from error
+    raise ConfigurationError(f"no store has the scheme {scheme!r}")
+
+
+def _open_redis(url: str, *, cluster: bool) -> Store:
+    store = __getattr__("RedisStore")
+    if not cluster:
+        return cast("Store", store(url))
+    client = importlib.import_module("redis.asyncio").RedisCluster.from_url(url)
+    return cast("Store", store(client))
+
+
+def _open_sql(url: str, base: str, kind: str) -> Store:
+    store = __getattr__("SQLAlchemyStore")
+    if not kind:
+        raise ValueError(f"name the asyncio driver: {_DRIVERS[base]}")
+    create = importlib.import_module("sqlalchemy.ext.asyncio").create_async_engine
+    return cast("Store", store(create(url)))

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import anyio
 
 from asgi_refresh.sessions import FIELDS, Revocation, Session, from_row, to_row
+from asgi_refresh.store import BATCH
 
 T = TypeVar("T")
 _Job = tuple[Callable[[sqlite3.Connection], Any], "Future[Any]", Callable[[], object]]
@@ -41,23 +42,37 @@ _SCHEMA = (
     """,
     "CREATE INDEX IF NOT EXISTS refresh_sessions_subject ON refresh_sessions (subject)",
     """
+    CREATE INDEX IF NOT EXISTS refresh_sessions_end
+        ON refresh_sessions (min(expires_at, idle_expires_at))
+    """,
+    """
     CREATE TABLE IF NOT EXISTS refresh_revocations (
         number INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT NOT NULL, at REAL NOT NULL,
         until REAL NOT NULL, access_from INTEGER, jti TEXT
     )
     """,
+    "CREATE INDEX IF NOT EXISTS refresh_revocations_until ON refresh_revocations (until)",
 )
 _COLUMNS = ", ".join(FIELDS)
 _SELECT = f"SELECT {_COLUMNS} FROM refresh_sessions"  # noqa: S608 - names of ours
 _INSERT = f"INSERT INTO refresh_sessions ({_COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))})"  # noqa: S608
+_MUTABLE = tuple(name for name in FIELDS if name not in ("id", "subject", "created_at"))
 _UPDATE = (
-    f"UPDATE refresh_sessions SET {', '.join(f'{name} = ?' for name in FIELDS)}"  # noqa: S608
-    " WHERE id = ? AND version = ?"
+    f"UPDATE refresh_sessions SET {', '.join(f'{name} = :{name}' for name in _MUTABLE)}"  # noqa: S608
+    " WHERE id = :id AND version = :old_version"
 )
 _LOG = (
     "INSERT INTO refresh_revocations (session_id, at, until, access_from, jti)"
     " VALUES (?, ?, ?, ?, ?)"
 )
+_OVER = (
+    ("refresh_sessions", "id", "min(expires_at, idle_expires_at)"),
+    ("refresh_revocations", "number", "until"),
+)
+_PURGE = [
+    f"DELETE FROM {table} WHERE {key} IN (SELECT {key} FROM {table} WHERE {end} <= ? LIMIT ?)"  # noqa: S608
+    for table, key, end in _OVER
+]
 
 
 class SQLiteStore:
@@ -99,7 +114,8 @@ class SQLiteStore:
         """Put *new* in the place of *old*; False if that is no longer what is kept."""
 
         def job(db: sqlite3.Connection) -> bool:
-            updated = db.execute(_UPDATE, (*to_row(new), old.id, old.version)).rowcount == 1
+            values = dict(zip(FIELDS, to_row(new), strict=True)) | {"old_version": old.version}
+            updated = db.execute(_UPDATE, values).rowcount == 1
             if updated and revocation is not None:
                 _log(db, revocation)
             return updated
@@ -139,28 +155,30 @@ class SQLiteStore:
         return await self._read(job)
 
     async def revocations(self, cursor: str | None) -> tuple[list[Revocation], str]:
-        """Return what was logged since *cursor*: SQLite writes one after the other, in number."""
-        since = int(cursor or 0)
+        """
+        Return what was logged since *cursor*: SQLite writes one after the other, in number.
+
+        A number that was never given is from before a backup was restored: then all is read.
+        """
 
         def job(db: sqlite3.Connection) -> tuple[list[Revocation], str]:
+            since = int(cursor or 0)
+            if since > _last_number(db):
+                since = 0
             rows = db.execute(
                 "SELECT number, session_id, at, until, access_from, jti FROM refresh_revocations"
-                " WHERE number > ? ORDER BY number",
-                (since,),
+                " WHERE number > ? ORDER BY number LIMIT ?",
+                (since, BATCH),
             ).fetchall()
             return [Revocation(*row[1:]) for row in rows], str(rows[-1][0] if rows else since)
 
         return await self._read(job)
 
     async def purge(self, now: float) -> int:
-        """Drop what is over."""
+        """Drop up to `BATCH` sessions that ended, and as many revocations that are over."""
 
         def job(db: sqlite3.Connection) -> int:
-            sessions = db.execute(
-                "DELETE FROM refresh_sessions WHERE min(expires_at, idle_expires_at) <= ?", (now,)
-            )
-            log = db.execute("DELETE FROM refresh_revocations WHERE until <= ?", (now,))
-            return sessions.rowcount + log.rowcount
+            return sum(db.execute(statement, (now, BATCH)).rowcount for statement in _PURGE)
 
         return await self._write(job)
 
@@ -174,18 +192,21 @@ class SQLiteStore:
         worker.thread.join()
 
     async def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Run *job* as one transaction; if this call is cancelled it ends all the same."""
+        """Run *job* as one transaction; one that has begun ends even if this call is cancelled."""
         return await self._read(lambda db: _transaction(db, job))
 
     async def _read(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what *job* returns; asyncio and trio alike."""
+        """Return what *job* returns; asyncio and trio alike. One not begun may be cancelled."""
         done, outcome = anyio.Event(), Future[T]()
         call_soon = _loop_caller()
         with self._lock:
             if self._worker is None or self._worker.pid != os.getpid():  # a fork leaves it behind
                 self._worker = _Worker(self._path, self._busy_timeout)
             self._worker.jobs.put((job, outcome, lambda: call_soon(done.set)))
-        await done.wait()
+        try:
+            await done.wait()
+        finally:
+            outcome.cancel()
         return outcome.result()
 
 
@@ -203,6 +224,8 @@ class _Worker:
         db: sqlite3.Connection | None = None
         while (item := self.jobs.get()) is not None:
             job, outcome, wake = item
+            if not outcome.set_running_or_notify_cancel():
+                continue  # who asked has given up, maybe long ago
             try:
                 if db is None:
                     db = _open(self._path, self._busy_timeout)
@@ -252,6 +275,12 @@ def _transaction(db: sqlite3.Connection, job: Callable[[sqlite3.Connection], T])
             db.execute("ROLLBACK")
         raise
     return result
+
+
+def _last_number(db: sqlite3.Connection) -> int:
+    """Return the last number that an entry got, whether it is still there or not."""
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'refresh_revocations'")
+    return int((row.fetchone() or (0,))[0])
 
 
 def _log(db: sqlite3.Connection, entry: Revocation) -> None:
