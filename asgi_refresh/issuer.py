@@ -13,7 +13,6 @@ from .claims import check_claims
 from .config import Config
 from .denylist import Denylist
 from .errors import (
-    ConfigurationError,
     ExpiredTokenError,
     InvalidTokenError,
     RevokedTokenError,
@@ -22,15 +21,16 @@ from .errors import (
 )
 from .events import Client, EventHook
 from .grants import Mode, Tokens
-from .keys import Key, Secret, access_keys, secret_bytes
+from .keys import Key, Secret
 from .mint import ClaimsLoader, Mint
+from .profile import make_profile
 from .rotating import Rotating
 from .sessions import Session
 from .settler import Retire
 from .stateless import Stateless
 from .store import BoundedStore, Store
 from .telemetry import guarded, log_event
-from .tokens import AccessToken, JwtProfile, Profile
+from .tokens import AccessToken, Profile
 
 _LOOKS = 3  # at a session that moves on between look and answer
 
@@ -77,7 +77,7 @@ class Issuer:
         self.config = config = Config() if config is None else config
         self.clock, self.emit = clock, guarded(on_event)
         if profile is None:
-            profile = _profile(key, secret, config, stateless=store is None)
+            profile = make_profile(key, secret, config, stateless=store is None)
         self.profile = profile
         self.cache = TokenCache(config.token_cache)
         self.mint = Mint(profile, config, clock, load_claims)
@@ -184,29 +184,47 @@ class Issuer:
                 raise RevokedTokenError
         return token.payload
 
-    async def revoke(self, session_id: str) -> bool:
+    async def revoke(self, session_id: str, *, subject: str | None = None) -> bool:
         """
         End a session; return whether there was one.
+
+        Args:
+            session_id: The session.
+            subject: Only if it is theirs: for an id that a user sent. None: whoever's it is.
 
         Raises:
             StoreRequiredError: Without a store.
             StoreUnavailable: It may still be there.
         """
-        return await self._stored("revoke").end(session_id, reason="revoke", client=None)
+        rotating = self._stored("revoke")
+        if subject is not None and not await rotating.is_of(session_id, subject):
+            return False
+        return await rotating.end(session_id, subject=subject, reason="revoke", client=None)
 
-    async def revoke_subject(self, subject: str) -> int:
+    async def revoke_subject(self, subject: str, *, keep: str | None = None) -> int:
         """
         End every session of *subject*; return how many.
+
+        Args:
+            subject: Whose.
+            keep: The id of one that stays ("sign out everywhere else"); the others then end one
+                after the other. None: all of them end in one step.
 
         Raises:
             StoreRequiredError: Without a store.
             StoreUnavailable: They may still be there.
         """
-        return await self._stored("revoke_subject").end_subject(subject, client=None)
+        rotating = self._stored("revoke_subject")
+        if keep is not None:
+            return await rotating.end_others(subject, keep, client=None)
+        return await rotating.end_subject(subject, client=None)
 
     async def sessions(self, subject: str) -> list[Session]:
         """
         Return the live sessions of *subject*, the latest used first.
+
+        `created_at`, `last_seen` and `device` are for the user's eyes; the session of a request is
+        the one whose `id` is `auth.session_id`.
 
         Raises:
             StoreRequiredError: Without a store.
@@ -269,31 +287,3 @@ def _ascii(text: str) -> bytes:
         return text.encode("ascii")
     except (UnicodeEncodeError, AttributeError):
         raise InvalidTokenError from None
-
-
-def _profile(
-    key: Secret | Key | Sequence[Secret | Key],
-    secret: Secret | Sequence[Secret] | None,
-    config: Config,
-    *,
-    stateless: bool,
-) -> JwtProfile:
-    ring = [key] if isinstance(key, str | bytes | Key) else key
-    if not isinstance(ring, Sequence):
-        raise ConfigurationError("a key is a str, bytes, a Key, or a sequence of those")
-    if secret is None:
-        secrets: list[Secret] = [item for item in ring if not isinstance(item, Key)]
-    else:
-        secrets = [secret] if isinstance(secret, str | bytes) else list(secret)
-    if not secrets:
-        raise ConfigurationError(
-            "with Key(...) refresh tokens need a secret of their own: Issuer(key, secret=...)"
-        )
-    return JwtProfile(
-        access_keys(ring),
-        [secret_bytes(item) for item in secrets],
-        issuer=config.issuer,
-        audience=config.audience,
-        leeway=config.leeway.total_seconds(),
-        stateless=stateless,
-    )

@@ -20,104 +20,30 @@ from .errors import AccessDeniedError, ReusedTokenError, RevokedTokenError, Stor
 from .events import Client, Event, EventHook, EventName
 from .flight import Flight
 from .grants import Grant, Look
+from .kept import Kept
 from .mint import Mint
 from .rotation import ACCEPTED, Verdict, advance, barrier, present
-from .sessions import FrozenDict, Revocation, Session
+from .sessions import FrozenDict, Session
 from .settler import Retire, Settled, Settler
 from .store import Store
 from .tokens import RefreshToken
 
 _DEAD_FOR = 60.0  # seconds that a dead (session, generation) is remembered
 _DEAD_MOST = 4096
-_PURGE_EVERY = 3600.0
 
 
-class Rotating:
+class Rotating(Kept):
     """
-    A `Mode` on a store.
-
-    Args:
-        store: Bounded in time, failing with `StoreUnavailable` only.
-        mint: Makes tokens.
-        config: The settings.
-        emit: Told of every decision.
-        denylist: Told of every revocation made here; None where access tokens just run out.
+    A `Mode` on a store; see `Kept` for its arguments.
     """
 
     def __init__(
         self, store: Store, mint: Mint, config: Config, emit: EventHook, denylist: Denylist | None
     ) -> None:
-        self.store, self._mint, self._emit, self.denylist = store, mint, emit, denylist
-        self._max_sessions = config.max_sessions
-        self._leeway = config.leeway.total_seconds()
+        super().__init__(store, mint, config, emit, denylist)
         self._looks = Flight[Look]()
         self._settler = Settler(store, self._advance, self.revocation, denylist)
         self._dead: dict[tuple[str, int], float] = {}
-        self._next_purge = 0.0
-
-    # --- signing in and out ---------------------------------------------------------------------
-
-    async def begin(self, session: Session, *, client: Client | None) -> Grant:
-        """Keep the new *session* and return its tokens; the oldest of too many end."""
-        minted = await self._mint.load(session)
-        await self.store.add(session)
-        self._emit(Event("issued", session.subject, session.id, client=client))
-        await self._keep_house(session, client)
-        return Grant(session, minted, self._mint.refresh(session, session.current))
-
-    async def end(
-        self,
-        session_id: str,
-        *,
-        reason: str,
-        subject: str | None = None,
-        client: Client | None = None,
-    ) -> bool:
-        """Delete the session; its access tokens are refused from here on."""
-        revocation = self.revocation(session_id)
-        ended = await self.store.revoke(session_id, revocation)
-        self._note(revocation)
-        self._emit(Event("revoked", subject, session_id, reason, client=client))
-        return ended
-
-    async def end_kept(self, session_id: str, *, reason: str, client: Client | None) -> None:
-        """End the session if the store still has it."""
-        session = await self.store.get(session_id)
-        if session is not None:
-            await self._end_session(session, reason, client)
-
-    async def _end_session(self, session: Session, why: str, client: Client | None) -> None:
-        await self.end(session.id, subject=session.subject, reason=why, client=client)
-
-    async def end_subject(self, subject: str, *, client: Client | None) -> int:
-        """End every session of *subject*; return how many."""
-        sessions = await self.store.find(subject)
-        count = await self.store.revoke_subject(subject, self.revocation(""))
-        for session in sessions:
-            self._note(self.revocation(session.id))
-        self._emit(Event("revoked", subject, None, "everywhere", str(count), client))
-        return count
-
-    def revocation(self, session_id: str) -> Revocation:
-        """Return the entry that ends a session now."""
-        now = self._mint.clock()
-        # A peer's clock may be ahead when it mints, and behind when it looks.
-        return Revocation(session_id, now, now + self._mint.access_lifetime + 2 * self._leeway)
-
-    async def _keep_house(self, session: Session, client: Client | None) -> None:
-        """What a login may do besides: end the oldest sessions, drop what is over."""
-        now = self._mint.clock()
-        try:
-            if self._max_sessions is not None:
-                alive = [s for s in await self.store.find(session.subject) if now < s.ends_at]
-                alive.sort(key=lambda s: (s.id == session.id, s.created_at))
-                for surplus in alive[: -self._max_sessions]:
-                    await self._end_session(surplus, "max_sessions", client)
-            if now >= self._next_purge:
-                self._next_purge = now + _PURGE_EVERY
-                await self.store.purge(now)
-        except StoreUnavailable:
-            return  # the event is out; the login stands
 
     # --- refreshing -----------------------------------------------------------------------------
 
@@ -134,7 +60,7 @@ class Rotating:
         try:
             minted = await self._mint.load(session, ends_at=ahead.ends_at)
         except AccessDeniedError:
-            await self._end_session(session, "claims_refused", client)
+            await self._end_as_kept(session, "claims_refused", client)
             raise RevokedTokenError(
                 "load_claims ended the session", reason="claims_refused"
             ) from None
@@ -166,7 +92,7 @@ class Rotating:
         gap = f"generation {token.generation} of {session.current}"
         self._emit(Event("reused", session.subject, session.id, "theft", gap, client))
         with anyio.CancelScope(shield=True):  # a thief who hangs up at once is no less a thief
-            await self._end_session(session, "reused_token", client)
+            await self._end_as_kept(session, "reused_token", client)
         self._remember_dead(token)
         raise ReusedTokenError
 
@@ -251,10 +177,6 @@ class Rotating:
             idle=mint.idle_lifetime,
             alone=alone,
         )
-
-    def _note(self, revocation: Revocation) -> None:
-        if self.denylist is not None:
-            self.denylist.note(revocation)
 
     def _check_skew(self, session: Session, now: float, client: Client | None) -> None:
         if session.rotated_at is not None and session.rotated_at > now + self._leeway:

@@ -86,5 +86,4 @@ def _open_sql(url: str, base: str, kind: str) -> Store:
     store = __getattr__("SQLAlchemyStore")
     if not kind:
         raise ValueError(f"name the asyncio driver: {_DRIVERS[base]}")
-    create = importlib.import_module("sqlalchemy.ext.asyncio").create_async_engine
-    return cast("Store", store(create(url)))
+    return cast("Store", store(url))

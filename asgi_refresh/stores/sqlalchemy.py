@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from asgi_refresh.sessions import FIELDS, Revocation, Session, from_row
 from asgi_refresh.store import BATCH
@@ -34,14 +34,18 @@ class SQLAlchemyStore:
     reads and writes must go to one primary.
 
     Args:
-        engine: The application's own; its pool and its connections' settings are used.
+        engine: The application's own; its pool and its connections' settings are used. Or a URL
+            with an asyncio driver, for which an engine is made.
         prefix: What the tables' names begin with.
 
     Attributes:
         metadata: The tables, for Alembic's autogenerate and for `create_tables`.
     """
 
-    def __init__(self, engine: AsyncEngine, *, prefix: str = "asgi_refresh_") -> None:
+    def __init__(self, engine: AsyncEngine | str, *, prefix: str = "asgi_refresh_") -> None:
+        self._owns = isinstance(engine, str)
+        if isinstance(engine, str):
+            engine = create_async_engine(engine)
         self._engine = engine
         self.metadata = sa.MetaData()
         self._sessions, self._log, self._shards = make_tables(self.metadata, prefix)
@@ -186,6 +190,11 @@ class SQLAlchemyStore:
             until = (await connection.execute(bound)).scalar()
             entries = sa.delete(log).where(log.c.until <= min(now, now if until is None else until))
             return dropped + (await connection.execute(entries)).rowcount
+
+    async def close(self) -> None:
+        """Close the connections, where the store was made from a URL."""
+        if self._owns:
+            await self._engine.dispose()
 
     async def _lock(self, connection: AsyncConnection, near: str, count: int = 0) -> int:
         """Lock the shard of the log for *near* until the end of the transaction; count on."""

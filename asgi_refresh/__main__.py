@@ -1,0 +1,12 @@
+"""
+Housekeeping from a shell: `python -m asgi_refresh`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""
+Sessions in a store: how they begin, how they end, and what a login tidies up besides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from .config import Config
+from .denylist import Denylist
+from .devices import device_label
+from .errors import StoreUnavailable
+from .events import Client, Event, EventHook
+from .grants import Grant
+from .mint import Mint
+from .sessions import Revocation, Session
+from .store import Store
+
+PURGE_AFTER: Final = 3600.0
+"""Seconds for which what is over is kept, in case this host's clock is ahead of the others."""
+_PURGE_EVERY: Final = 3600.0
+_PURGE_ON: Final = 1.0  # seconds until the next purge, while there is something to drop
+
+
+class Kept:
+    """
+    Begins and ends sessions.
+
+    Args:
+        store: Bounded in time, failing with `StoreUnavailable` only.
+        mint: Makes tokens.
+        config: The settings.
+        emit: Told of every decision.
+        denylist: Told of every revocation made here; None where access tokens just run out.
+    """
+
+    def __init__(
+        self, store: Store, mint: Mint, config: Config, emit: EventHook, denylist: Denylist | None
+    ) -> None:
+        self.store, self._mint, self._emit, self.denylist = store, mint, emit, denylist
+        self._max_sessions = config.max_sessions
+        self._leeway = config.leeway.total_seconds()
+        self._next_purge = 0.0
+
+    async def begin(self, session: Session, *, client: Client | None) -> Grant:
+        """Keep the new *session* and return its tokens; the oldest of too many end."""
+        if session.device is None and client is not None:
+            session = replace(session, device=device_label(client.user_agent))
+        minted = await self._mint.load(session)
+        await self.store.add(session)
+        self._emit(Event("issued", session.subject, session.id, client=client))
+        await self._keep_house(session, client)
+        return Grant(session, minted, self._mint.refresh(session, session.current))
+
+    async def end(
+        self,
+        session_id: str,
+        *,
+        reason: str,
+        subject: str | None = None,
+        client: Client | None = None,
+    ) -> bool:
+        """Delete the session; its access tokens are refused from here on."""
+        revocation = self.revocation(session_id)
+        ended = await self.store.revoke(session_id, revocation)
+        self._note(revocation)
+        self._emit(Event("revoked", subject, session_id, reason, client=client))
+        return ended
+
+    async def end_kept(self, session_id: str, *, reason: str, client: Client | None) -> None:
+        """End the session if the store still has it."""
+        session = await self.store.get(session_id)
+        if session is not None:
+            await self._end_as_kept(session, reason, client)
+
+    async def _end_as_kept(self, session: Session, why: str, client: Client | None) -> None:
+        await self.end(session.id, subject=session.subject, reason=why, client=client)
+
+    async def end_subject(self, subject: str, *, client: Client | None) -> int:
+        """End every session of *subject*; return how many."""
+        sessions = await self.store.find(subject)
+        count = await self.store.revoke_subject(subject, self.revocation(""))
+        for session in sessions:
+            self._note(self.revocation(session.id))
+        self._emit(Event("revoked", subject, None, "everywhere", str(count), client))
+        return count
+
+    async def end_others(self, subject: str, session_id: str, *, client: Client | None) -> int:
+        """End every session of *subject* but one; return how many."""
+        others = [s for s in await self.store.find(subject) if s.id != session_id]
+        for session in others:
+            await self._end_as_kept(session, "others", client)
+        return len(others)
+
+    async def is_of(self, session_id: str, subject: str) -> bool:
+        """Return whether the session is kept, and whose it is."""
+        session = await self.store.get(session_id)
+        return session is not None and session.subject == subject
+
+    def revocation(self, session_id: str) -> Revocation:
+        """Return the entry that ends a session now."""
+        now = self._mint.clock()
+        # A peer's clock may be ahead when it mints, and behind when it looks.
+        return Revocation(session_id, now, now + self._mint.access_lifetime + 2 * self._leeway)
+
+    def _note(self, revocation: Revocation) -> None:
+        if self.denylist is not None:
+            self.denylist.note(revocation)
+
+    async def _keep_house(self, session: Session, client: Client | None) -> None:
+        """What a login may do besides: end the oldest sessions, drop what is over."""
+        now = self._mint.clock()
+        try:
+            if self._max_sessions is not None:
+                alive = [s for s in await self.store.find(session.subject) if now < s.ends_at]
+                alive.sort(key=lambda s: (s.id == session.id, s.created_at))
+                for surplus in alive[: -self._max_sessions]:
+                    await self._end_as_kept(surplus, "max_sessions", client)
+            if now >= self._next_purge:
+                self._next_purge = now + _PURGE_EVERY
+                if await self.store.purge(now - PURGE_AFTER):
+                    self._next_purge = now + _PURGE_ON
+        except StoreUnavailable:
+            return  # the event is out; the login stands
