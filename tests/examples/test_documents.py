@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from asgi_refresh import Config, Cookie
 from asgi_refresh.events import EventName
 from asgi_refresh.rotation import Verdict
+from asgi_refresh.stores import SQLAlchemyStore
 from tests.examples.documents import APP, PAGES, Command, app_source, blocks, commands, execute
 from tests.examples.support import ROOT, SECRET_KEY, close, environment, free_port, serve
 from tests.examples.test_quickstarts import unconfigured_django
@@ -113,6 +116,19 @@ def test_links_lead_somewhere(page: Path) -> None:
 def _anchors(page: Path) -> set[str]:
     titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_printed_tables_are_those_of_the_store() -> None:
+    engine = create_async_engine("postgresql+asyncpg://h/db")
+    [printed] = [block.text for block in blocks(ROOT / "docs" / "stores.md", "sql")]
+    statements = [" ".join(text.split()) for text in printed.split(";") if text.strip()]
+    expected = []
+    for table in SQLAlchemyStore(engine).metadata.sorted_tables:
+        indexes = sorted(table.indexes, key=lambda index: str(index.name))
+        made = (CreateTable(table), *map(CreateIndex, indexes))
+        expected += [" ".join(str(item.compile(dialect=engine.dialect)).split()) for item in made]
+
+    assert statements[:-1] == expected
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
