@@ -52,6 +52,7 @@ ROWS = {
     "stores.sqlalchemy": 3,
     "stores.sqlite": 3,
     "stores.tables": 3,
+    "stores.whole": 3,
     "telemetry": 3,
     "auth": 4,
     "credentials": 4,

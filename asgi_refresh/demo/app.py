@@ -31,7 +31,7 @@ CONFIG = Config(
     # Short enough to watch. As in `LOCALHOST` the cookies work over plain http, and nowhere else.
     access_lifetime=timedelta(seconds=20),
     refresh_before=timedelta(seconds=5),
-    rotation_grace=timedelta(seconds=8),
+    rotation_grace=timedelta(seconds=5),
     leeway=timedelta(seconds=1),
     idle_lifetime=timedelta(minutes=10),
     session_lifetime=timedelta(hours=1),

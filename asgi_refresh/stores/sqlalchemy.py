@@ -9,13 +9,11 @@ that writers seldom wait for one another.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import functools
 import zlib
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import replace
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -25,34 +23,9 @@ from asgi_refresh.sessions import FIELDS, Revocation, Session, from_row
 from asgi_refresh.store import BATCH
 
 from .tables import HOUR, ends_hour, make_tables, values_of
+from .whole import whole
 
-P = ParamSpec("P")
-T = TypeVar("T")
 _SHARDS: Final = 8
-_RUNNING: Final[set[asyncio.Task[Any]]] = set()  # the event loop itself keeps no task alive
-
-
-def _whole(operation: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """
-    Let *operation* come to its end though its caller is cancelled, as every timeout does.
-
-    Drivers that are stopped in the middle of an answer leave connections of no use in the pool.
-    """
-
-    @functools.wraps(operation)
-    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        task = asyncio.ensure_future(operation(*args, **kwargs))
-        _RUNNING.add(task)
-        task.add_done_callback(_ended)
-        return await asyncio.shield(task)
-
-    return call
-
-
-def _ended(task: asyncio.Task[Any]) -> None:
-    _RUNNING.discard(task)
-    if not task.cancelled():
-        task.exception()  # known to the caller, if there still is one
 
 
 class SQLAlchemyStore:
@@ -136,13 +109,17 @@ class SQLAlchemyStore:
                 await connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
             yield connection
 
-    @_whole
+    def _one_by_one(self) -> contextlib.AbstractAsyncContextManager[AsyncConnection]:
+        """Return a connection for one delete, which locks no gap between rows."""
+        return self._steps() if self._mysql else self._single()
+
+    @whole
     async def add(self, session: Session) -> None:
         """Keep a new session; `IntegrityError` if its id exists."""
         async with self._single() as connection:
             await connection.execute(sa.insert(self._sessions), values_of(session))
 
-    @_whole
+    @whole
     async def get(self, session_id: str) -> Session | None:
         """Return the session; None if there is none."""
         async with self._single() as connection:
@@ -150,7 +127,7 @@ class SQLAlchemyStore:
             row = found.first()
             return None if row is None else from_row(row)
 
-    @_whole
+    @whole
     async def replace(
         self, old: Session, new: Session, revocation: Revocation | None = None
     ) -> bool:
@@ -174,7 +151,7 @@ class SQLAlchemyStore:
         update = self._update if same_hour else self._update_end
         return (await connection.execute(update, values)).rowcount == 1
 
-    @_whole
+    @whole
     async def revoke(self, session_id: str, revocation: Revocation) -> bool:
         """Delete the session and log *revocation*."""
         async with self._steps() as connection:
@@ -182,29 +159,33 @@ class SQLAlchemyStore:
             delete = sa.delete(self._sessions).where(self._sessions.c.id == session_id)
             return (await connection.execute(delete)).rowcount == 1
 
-    @_whole
+    @whole
     async def revoke_subject(self, subject: str, revocation: Revocation) -> int:
         """Delete every session of *subject*, logging each."""
         table = self._sessions
+        ids = sa.select(table.c.id).where(table.c.subject == subject).order_by(table.c.id)
+        delete = sa.delete(table).where(table.c.id == sa.bindparam("ended"))
         async with self._steps() as connection:
             await self._lock(connection, subject)
-            ids = sa.select(table.c.id).where(table.c.subject == subject).with_for_update()
-            ended = list((await connection.execute(ids)).scalars())
+            # By id, as everybody else: MySQL deadlocks on rows that are locked by another index.
+            ended = [
+                session_id
+                for session_id in (await connection.execute(ids)).scalars().all()
+                if (await connection.execute(delete, {"ended": session_id})).rowcount == 1
+            ]
             if ended:
                 entries = [replace(revocation, session_id=session_id) for session_id in ended]
                 await self._remember(connection, subject, entries)
-                delete = sa.delete(table).where(table.c.id == sa.bindparam("ended"))
-                await connection.execute(delete, [{"ended": session_id} for session_id in ended])
-            return len(ended)
+        return len(ended)
 
-    @_whole
+    @whole
     async def find(self, subject: str) -> list[Session]:
         """Return the sessions of *subject*."""
         async with self._single() as connection:
             found = await connection.execute(self._find, {"wanted": subject})
             return [from_row(row) for row in found]
 
-    @_whole
+    @whole
     async def revocations(self, cursor: str | None) -> tuple[list[Revocation], str]:
         """
         Return what was logged since *cursor*: the last number seen in every shard.
@@ -237,26 +218,33 @@ class SQLAlchemyStore:
         found = await connection.execute(query.limit(BATCH))
         return [tuple(row) for row in found]
 
-    @_whole
+    @whole
     async def purge(self, now: float) -> int:
         """Drop up to `BATCH` sessions that ended, and as many revocations that are over."""
-        table, log = self._sessions, self._log
+        return await self._purge_sessions(now) + await self._purge_log(now)
+
+    async def _purge_sessions(self, now: float) -> int:
+        table = self._sessions
         over = sa.or_(table.c.expires_at <= now, table.c.idle_expires_at <= now)
         # In the order of the index, or PostgreSQL's generic plan reads the whole table.
         ended = sa.select(table.c.id).where(table.c.ends_hour <= int(now // HOUR), over)
         ended = ended.order_by(table.c.ends_hour).limit(BATCH)
-        past = sa.select(log.c.until).where(log.c.until <= now).order_by(log.c.until).limit(BATCH)
-        dropped = 0
-        async with (self._steps if self._mysql else self._single)() as connection:
-            ids = list((await connection.execute(ended)).scalars())
-            if ids:
-                sessions = sa.delete(table).where(table.c.id.in_(ids), over)
-                dropped = (await connection.execute(sessions)).rowcount
-            ends = list((await connection.execute(past)).scalars())
-            if ends:
-                entries = sa.delete(log).where(log.c.until.between(ends[0], ends[-1]))
-                dropped += (await connection.execute(entries)).rowcount
-        return dropped
+        async with self._one_by_one() as connection:
+            ids = (await connection.execute(ended)).scalars().all()
+            if not ids:
+                return 0
+            delete = sa.delete(table).where(table.c.id.in_(ids), over)
+            return (await connection.execute(delete)).rowcount
+
+    async def _purge_log(self, now: float) -> int:
+        until = self._log.c.until
+        past = sa.select(until).where(until <= now).order_by(until).limit(BATCH)
+        async with self._one_by_one() as connection:
+            ends = (await connection.execute(past)).scalars().all()
+            if not ends:
+                return 0
+            delete = sa.delete(self._log).where(until.between(ends[0], ends[-1]))
+            return (await connection.execute(delete)).rowcount
 
     async def close(self) -> None:
         """Close the connections, where the store was made from a URL."""

@@ -44,7 +44,7 @@ DEMO_CONFIG = replace(
     DEMO,
     access_lifetime=timedelta(seconds=5),
     refresh_before=timedelta(seconds=2.5),  # the page asks every two seconds
-    rotation_grace=timedelta(seconds=2),
+    rotation_grace=timedelta(seconds=1.2),
     leeway=timedelta(0),
 )
 

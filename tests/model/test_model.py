@@ -214,9 +214,9 @@ class TestExplorer:
     @pytest.mark.parametrize(
         ("column", "least"),
         [
-            ("L2 one lost response", 2500),
-            ("L3 one slow handler", 6000),
-            ("L10 store rollback", 8000),
+            ("L2 one lost response", 1400),
+            ("L3 one slow handler", 1400),
+            ("L10 store rollback", 4000),
         ],
     )
     def test_is_not_vacuous(self, column: str, least: int) -> None:

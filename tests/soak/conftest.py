@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -19,3 +20,10 @@ def anyio_backend() -> str:
 async def line(request: pytest.FixtureRequest) -> AsyncIterator[Line]:
     async with laid(request.param) as line:
         yield line
+
+
+@pytest.fixture(autouse=True)
+def no_litter() -> Iterator[None]:
+    """Leave no connection for the garbage collector to complain of in another test."""
+    yield
+    gc.collect()
