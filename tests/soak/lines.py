@@ -22,7 +22,7 @@ from tests.soak.ledger import generation_of
 from tests.soak.proxy import Proxy
 from tests.support import Clock, Response, require, whoami
 
-TRIES = 3  # until the dead connections of a pool are found out
+TRIES = 6  # until the dead connections of a pool are found out, and given up
 
 NOISE = [
     # A call that is cancelled leaves its connection to drivers, which leave some of them to the
