@@ -18,6 +18,9 @@ RESERVED: Final = frozenset(
 )
 """Claims that are the issuer's to set."""
 
+MAX_CLAIMS: Final = 4096
+"""Bytes of claims, as JSON: more would fit into no cookie."""
+
 encode: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Return the one JSON text for a value; ValueError or TypeError where there is none."""
 
@@ -126,7 +129,10 @@ def check_claims(claims: Mapping[str, Any] | None) -> FrozenDict:
     if not all(isinstance(name, str) for name in claims):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ValueError("claim names are strings")
     try:
-        frozen = freeze(json.loads(encode(dict(claims))))
+        text = encode(dict(claims))
+        if len(text) > MAX_CLAIMS:
+            raise ValueError(f"claims of {len(text)} bytes, and no cookie holds {MAX_CLAIMS}")
+        frozen = freeze(json.loads(text))
     except (TypeError, RecursionError) as error:
         raise ValueError(f"claims must be JSON values: {error}") from None
     assert isinstance(frozen, FrozenDict)  # noqa: S101 - a dict went in

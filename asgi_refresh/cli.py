@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return 0, 1 where the store failed, or 2 for a command line that is wrong."""
     options = _parser().parse_args(arguments)
     try:
-        store = open_store(options.store)
+        store = open_store(options.store, prefix=options.prefix, shards=options.shards)
     except ConfigurationError as error:
         print(f"asgi_refresh: {error}", file=sys.stderr)
         return 2
@@ -55,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
             required=STORE_VARIABLE not in os.environ,
             help=f"sqlite:///sessions.db, redis://…, postgresql+asyncpg://… (or {STORE_VARIABLE})",
         )
+        sub.add_argument("--prefix", help="the store's, where the application gives it one")
+        sub.add_argument("--shards", type=int, help="of a Redis store, where it has a number")
     return parser
 
 

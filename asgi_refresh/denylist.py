@@ -64,13 +64,15 @@ class Denylist:
                 standing, and the store alone for 1, 2, 4 … 30 seconds.
         """
         if not self.good_from <= self._clock() < self.good_until:
+            before = self._cursor
             try:
                 with anyio.fail_after(self._patience):
                     await self._flight.run("poll", self._poll)
             except TimeoutError:
                 if self._max_age is None:
                     raise StoreUnavailable("the store did not answer in time") from None
-                self._put_off()
+                if self._cursor == before:  # else a long log is being read: the next one goes on
+                    self._put_off()
 
     def refuses(self, token: AccessToken) -> bool:
         """Return whether *token* is refused, by what is known at this moment."""
@@ -79,6 +81,9 @@ class Denylist:
 
     def note(self, revocation: Revocation) -> None:
         """Let *revocation* bite in this process at once."""
+        now = self._clock()
+        if now >= self._next_sweep:  # here: a process that only revokes never polls
+            self._sweep(now)
         known = self.by_session.get(revocation.session_id, ())
         if revocation.ends_session or any(entry.ends_session for entry in known):
             # Nothing else matters then; the longest of them stays.
@@ -86,6 +91,7 @@ class Denylist:
             known = (max(final, key=lambda entry: entry.until),)
         elif revocation not in self._noted:
             if revocation.jti is None:
+                self._noted.difference_update(e for e in known if _covers(revocation, e))
                 known = tuple(entry for entry in known if not _covers(revocation, entry))
             known = (*known, revocation)
             self._noted.add(revocation)
@@ -106,15 +112,17 @@ class Denylist:
                 raise
             self._put_off()
             return
-        self._pause = 1.0
-        if self._max_age is not None:
-            self.good_from, self.good_until = began, began + self._max_age
         if began >= self._next_sweep:
             self._sweep(began)
+        if self._max_age is not None:
+            self.good_from, self.good_until = began, began + self._max_age
 
     def _put_off(self) -> None:
         """Go by the old answer for a while, a longer one each time."""
-        self.good_from = self._clock()
+        now = self._clock()
+        if self.good_from <= now < self.good_until:
+            return  # another who waited has done it
+        self.good_from = now
         self.good_until = self.good_from + self._pause
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
@@ -123,8 +131,10 @@ class Denylist:
         for _ in range(_MOST_PAGES):
             before = self._cursor
             entries, self._cursor = await self._store.revocations(before)
+            self._pause, now = 1.0, self._clock()
             for entry in entries:
-                self.note(entry)
+                if entry.until > now:
+                    self.note(entry)
             if len(entries) < BATCH or self._cursor == before:
                 return
 

@@ -115,8 +115,11 @@ class Exchange:
             await rotating.end_subject(intent.subject, client=client)
 
     async def _end(self, session_id: str, intent: Intent, reason: str, client: Client) -> None:
-        mode = self._shell.issuer.mode
-        if session_id == intent.session_id:
+        issuer = self._shell.issuer
+        mode = issuer.mode
+        # Without a denylist nothing tells that it has been ended before.
+        told = issuer.rotating is None or issuer.denylist is not None
+        if session_id == intent.session_id and told:
             subject = intent.subject
             await mode.end(session_id, subject=subject, reason=reason, client=client)
         else:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from .cache import TokenCache
-from .claims import check_claims
+from .claims import check_claims, is_identifier
 from .config import Config
 from .denylist import Denylist
 from .errors import (
@@ -197,6 +197,8 @@ class Issuer:
             StoreUnavailable: It may still be there.
         """
         rotating = self._stored("revoke")
+        if not is_identifier(session_id):
+            return False  # an id that a user sent; no store has it
         if subject is not None and not await rotating.is_of(session_id, subject):
             return False
         return await rotating.end(session_id, subject=subject, reason="revoke", client=None)
@@ -215,6 +217,8 @@ class Issuer:
             StoreUnavailable: They may still be there.
         """
         rotating = self._stored("revoke_subject")
+        if not is_identifier(subject):
+            return 0
         if keep is not None:
             return await rotating.end_others(subject, keep, client=None)
         return await rotating.end_subject(subject, client=None)
@@ -230,7 +234,8 @@ class Issuer:
             StoreRequiredError: Without a store.
             StoreUnavailable: The store does not answer.
         """
-        found = await self._stored("sessions").store.find(subject)
+        store = self._stored("sessions").store
+        found = await store.find(subject) if is_identifier(subject) else []
         alive = [session for session in found if self.clock() < session.ends_at]
         return sorted(alive, key=lambda session: session.last_seen, reverse=True)
 
@@ -250,7 +255,10 @@ class Issuer:
             AccessDeniedError, ClaimsUnavailable, StoreUnavailable: Nothing has changed.
         """
         checked = None if claims is None else check_claims(claims)
-        grant = await self._stored("barrier").barrier(session_id, checked)
+        rotating = self._stored("barrier")
+        if not is_identifier(session_id):
+            raise RevokedTokenError("there is no such session", reason="session_ended")
+        grant = await rotating.barrier(session_id, checked)
         return grant.tokens(now=self.clock())
 
     # --- for the shell --------------------------------------------------------------------------

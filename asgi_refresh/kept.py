@@ -110,16 +110,23 @@ class Kept:
 
     async def _keep_house(self, session: Session, client: Client | None) -> None:
         """What a login may do besides: end the oldest sessions, drop what is over."""
-        now = self._mint.clock()
         try:
             if self._max_sessions is not None:
+                now = self._mint.clock()
                 alive = [s for s in await self.store.find(session.subject) if now < s.ends_at]
-                alive.sort(key=lambda s: (s.id == session.id, s.created_at))
+                # One order for everybody: logins that meet must not end one another.
+                alive.sort(key=lambda s: (s.created_at, s.id))
                 for surplus in alive[: -self._max_sessions]:
-                    await self._end_as_kept(surplus, "max_sessions", client)
-            if now >= self._next_purge:
-                self._next_purge = now + _PURGE_EVERY
-                if await self.store.purge(now - PURGE_AFTER):
-                    self._next_purge = now + _PURGE_ON
+                    if surplus.id != session.id:
+                        await self._end_as_kept(surplus, "max_sessions", client)
+            await self._purge()
         except StoreUnavailable:
             return  # the event is out; the login stands
+
+    async def _purge(self) -> None:
+        """Drop what is over, if it is time to."""
+        now = self._mint.clock()
+        if now >= self._next_purge:
+            self._next_purge = now + _PURGE_EVERY
+            if await self.store.purge(now - PURGE_AFTER):
+                self._next_purge = now + _PURGE_ON

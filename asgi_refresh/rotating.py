@@ -8,7 +8,7 @@ compare-and-set, and decide again if somebody was faster.
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import NoReturn
 
@@ -107,6 +107,9 @@ class Rotating(Kept):
         """Rotate, or find what another request rotated to; one write for all."""
         with self._deadline():
             settled = await self._settler.settle(look, alone=alone, retire=retire)
+        if retire is not None:
+            with suppress(StoreUnavailable):  # the log grows with these: no login may ever come
+                await self._purge()
         ended = settled is None or self._mint.clock() >= settled.session.ends_at
         self._emit(_settled_event(look, None if ended else settled, client))
         if settled is None or settled.generation is None:

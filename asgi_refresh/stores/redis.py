@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final, cast
 
+import anyio
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 
 from asgi_refresh.sessions import Revocation, Session, affinity, from_row, to_row
@@ -19,6 +20,7 @@ from asgi_refresh.store import BATCH
 from . import lua
 
 _CLUSTER_SHARDS: Final = 64
+_PLACES: Final = 50  # calls at a time: redis-py's pools raise beyond 100 connections
 _LOG_STAYS: Final = 3600.0  # seconds that a log outlives its entries, where nobody purges
 
 
@@ -45,6 +47,7 @@ class RedisStore:
         if not 0 <= shards <= 16384 or set("{}") & set(prefix):
             raise ValueError("shards: 1 to 16384; a prefix is without braces")
         self._client: Any = client
+        self._places = anyio.Semaphore(_PLACES)
         self._shards = shards or (_CLUSTER_SHARDS if isinstance(client, RedisCluster) else 1)
         self._tags = [f"{{{prefix}:{number}}}:" for number in range(self._shards)]
 
@@ -56,8 +59,8 @@ class RedisStore:
         tag = self._tag(session.id)
         if tag != self._tag(affinity(session.subject)):
             raise ValueError("a session's id begins with the affinity of its subject")
-        added = await lua.ADD.run(
-            self._client,
+        added = await self._run(
+            lua.ADD,
             [f"{tag}s:{session.id}", f"{tag}u:{session.subject}"],
             _pack(session),
             _milliseconds(session.ends_at - session.last_seen),
@@ -71,7 +74,8 @@ class RedisStore:
 
     async def get(self, session_id: str) -> Session | None:
         """Return the session; None if there is none."""
-        row = await self._client.get(f"{self._tag(session_id)}s:{session_id}")
+        async with self._places:
+            row = await self._client.get(f"{self._tag(session_id)}s:{session_id}")
         return None if row is None else _unpack(session_id, row)
 
     async def replace(
@@ -80,8 +84,8 @@ class RedisStore:
         """Put *new* in the place of *old*; False if that is no longer what is kept."""
         tag = self._tag(old.id)
         logged = () if revocation is None else (revocation.session_id, *_entry(revocation))
-        replaced = await lua.REPLACE.run(
-            self._client,
+        replaced = await self._run(
+            lua.REPLACE,
             [f"{tag}s:{old.id}", f"{tag}log"],
             old.version,
             _pack(new),
@@ -95,23 +99,19 @@ class RedisStore:
         """Delete the session and log *revocation*."""
         tag = self._tag(session_id)
         keys = [f"{tag}s:{session_id}", f"{tag}log"]
-        ended = await lua.REVOKE.run(
-            self._client, keys, session_id, f"{tag}u:", *_entry(revocation)
-        )
+        ended = await self._run(lua.REVOKE, keys, session_id, f"{tag}u:", *_entry(revocation))
         return bool(ended)
 
     async def revoke_subject(self, subject: str, revocation: Revocation) -> int:
         """Delete every session of *subject*, logging each."""
         tag = self._tag(affinity(subject))
         keys = [f"{tag}u:{subject}", f"{tag}log"]
-        return int(
-            await lua.REVOKE_SUBJECT.run(self._client, keys, f"{tag}s:", *_entry(revocation))
-        )
+        return int(await self._run(lua.REVOKE_SUBJECT, keys, f"{tag}s:", *_entry(revocation)))
 
     async def find(self, subject: str) -> list[Session]:
         """Return the sessions of *subject*."""
         tag = self._tag(affinity(subject))
-        found = await lua.FIND.run(self._client, [f"{tag}u:{subject}"], f"{tag}s:")
+        found = await self._run(lua.FIND, [f"{tag}u:{subject}"], f"{tag}s:")
         return [_unpack(_text(key), row) for key, row in zip(found[::2], found[1::2], strict=True)]
 
     async def revocations(self, cursor: str | None) -> tuple[list[Revocation], str]:
@@ -146,7 +146,8 @@ class RedisStore:
         pipeline = self._client.pipeline(transaction=False)
         for shard in shards:
             pipeline.xrange(f"{self._tags[shard]}log", last[shard], "+", count=BATCH + 1)
-        return cast("list[Any]", await pipeline.execute())
+        async with self._places:
+            return cast("list[Any]", await pipeline.execute())
 
     async def purge(self, now: float) -> int:
         """
@@ -156,13 +157,17 @@ class RedisStore:
         """
         gone = 0
         for tag in self._tags:
-            gone += int(await lua.PURGE.run(self._client, [f"{tag}log"], now, BATCH))
+            gone += int(await self._run(lua.PURGE, [f"{tag}log"], now, BATCH))
         return gone
 
     async def close(self) -> None:
         """Close the connections, where the store was made from a URL."""
         if self._owns:
             await self._client.aclose()
+
+    async def _run(self, script: lua.Script, keys: list[str], *arguments: Any) -> Any:
+        async with self._places:
+            return await script.run(self._client, keys, *arguments)
 
     def _tag(self, session_id: str) -> str:
         if self._shards == 1:

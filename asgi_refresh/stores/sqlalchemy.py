@@ -26,6 +26,7 @@ from .tables import HOUR, ends_hour, make_tables, values_of
 from .whole import whole
 
 _SHARDS: Final = 8
+_LOST_RACE: Final = "40001"  # SQLSTATE serialization_failure
 
 
 class SQLAlchemyStore:
@@ -133,8 +134,14 @@ class SQLAlchemyStore:
     ) -> bool:
         """Put *new* in the place of *old*; False if that is no longer what is kept."""
         if revocation is None:
-            async with self._single() as connection:
-                return await self._replace(connection, old, new)
+            try:
+                async with self._single() as connection:
+                    return await self._replace(connection, old, new)
+            except DBAPIError as error:
+                # Where the server's own default is stricter, this is a lost race.
+                if getattr(error.orig, "sqlstate", None) == _LOST_RACE:
+                    return False
+                raise
         async with self._steps() as connection:
             await self._remember(connection, old.id, [revocation])
             replaced = await self._replace(connection, old, new)

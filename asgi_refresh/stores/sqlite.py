@@ -1,9 +1,9 @@
 """
 The embedded store: one SQLite file, shared by the processes of one host.
 
-SQLite runs in one worker thread of the store's own, so a slow disk never holds up the event loop,
-and every operation is one transaction. The file is in WAL mode and written through to the disk: a
-revocation that was answered survives a power cut.
+SQLite runs in two threads of the store's own, one to read and one to write, so a slow disk never
+holds up the event loop, nor a lock the reads; and every operation is one transaction. The file is
+in WAL mode and written through to the disk: a revocation that was answered survives a power cut.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from asgi_refresh.sessions import FIELDS, Revocation, Session, from_row, to_row
 from asgi_refresh.store import BATCH
 
 T = TypeVar("T")
+_IN_MEMORY = Path(":memory:")
 _Job = tuple[Callable[[sqlite3.Connection], Any], "Future[Any]", Callable[[], object]]
 
 _SCHEMA = (
@@ -92,7 +93,7 @@ class SQLiteStore:
         self._path = Path(path)  # ":memory:" stays what it is
         self._busy_timeout = busy_timeout
         self._lock = threading.Lock()
-        self._worker: _Worker | None = None
+        self._workers: dict[str, _Worker] = {}
 
     def __repr__(self) -> str:
         return f"<SQLiteStore {str(self._path)!r}>"
@@ -187,24 +188,30 @@ class SQLiteStore:
     def close(self) -> None:
         """Finish what was begun, and close the file; the next call opens it again."""
         with self._lock:
-            worker, self._worker = self._worker, None
-            if worker is None or worker.pid != os.getpid():
-                return
-            worker.jobs.put(None)
-        worker.thread.join()
+            mine = [w for w in self._workers.values() if w.pid == os.getpid()]
+            self._workers = {}
+            for worker in mine:
+                worker.jobs.put(None)
+        for worker in mine:
+            worker.thread.join()
 
     async def _write(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run *job* as one transaction; one that has begun ends even if this call is cancelled."""
-        return await self._read(lambda db: _transaction(db, job))
+        return await self._do("write", lambda db: _transaction(db, job))
 
     async def _read(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run *job* beside the writes: while those wait for another process, reads go on."""
+        return await self._do("write" if self._path == _IN_MEMORY else "read", job)
+
+    async def _do(self, kind: str, job: Callable[[sqlite3.Connection], T]) -> T:
         """Return what *job* returns; asyncio and trio alike. One not begun may be cancelled."""
         done, outcome = anyio.Event(), Future[T]()
         call_soon = _loop_caller()
         with self._lock:
-            if self._worker is None or self._worker.pid != os.getpid():  # a fork leaves it behind
-                self._worker = _Worker(self._path, self._busy_timeout)
-            self._worker.jobs.put((job, outcome, lambda: call_soon(done.set)))
+            worker = self._workers.get(kind)
+            if worker is None or worker.pid != os.getpid():  # a fork leaves it behind
+                worker = self._workers[kind] = _Worker(self._path, self._busy_timeout)
+            worker.jobs.put((job, outcome, lambda: call_soon(done.set)))
         try:
             await done.wait()
         finally:

@@ -30,7 +30,8 @@ async def check_store(make_store: MakeStore) -> None:
     Run every check, each on a new store.
 
     Args:
-        make_store: Returns a new, empty store; what two of them keep must not mix.
+        make_store: Returns a new, empty store; what two of them keep must not mix. One with a
+            `close()`, sync or async, is closed.
 
     Raises:
         AssertionError: The store breaks a rule, which the note of the error names.
@@ -43,3 +44,8 @@ async def check_store(make_store: MakeStore) -> None:
         except Exception as error:
             error.add_note(f"{check.__name__}: {inspect.getdoc(check)}")
             raise
+        finally:
+            close = getattr(store, "close", None)
+            closed = close() if close is not None else None
+            if inspect.isawaitable(closed):
+                await closed

@@ -12,7 +12,7 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 
-from asgi_refresh.sessions import Session, freeze
+from asgi_refresh.sessions import Revocation, Session, freeze
 from asgi_refresh.store import BATCH, MemoryStore, Store
 
 from .replay import logged, random_steps, replay
@@ -108,6 +108,35 @@ async def lets_one_win(store: Store) -> None:
             group.start_soon(attempt, number)
     kept = await store.get(a_session().id)
     same(wins, [kept and kept.current])
+
+
+async def ends_for_good(store: Store) -> None:
+    """A session that is ended while others replace it stays ended, and each True was logged."""
+    for number in range(12):
+        sessions = [a_session(2 * number), a_session(2 * number + 1)]
+        replaced: list[Revocation] = []
+        for session in sessions:
+            await store.add(session)
+        async with anyio.create_task_group() as group:
+            for session in (*sessions, *sessions):
+                group.start_soon(_replace_on, store, session, replaced)
+            await anyio.lowlevel.checkpoint()
+            if number % 2:
+                group.start_soon(store.revoke_subject, "alice", a_revocation(sessions[0]))
+            else:
+                for session in sessions:
+                    group.start_soon(store.revoke, session.id, a_revocation(session))
+        same([await store.get(session.id) for session in sessions], [None, None])
+        same(await store.find("alice"), [])
+        same([entry for entry in replaced if entry not in await logged(store)], [])
+
+
+async def _replace_on(store: Store, session: Session, replaced: list[Revocation]) -> None:
+    for version in range(1, 9):
+        old = replace(session, version=version)
+        entry = a_revocation(session, access_from=version, jti=f"{version}")
+        if await store.replace(old, replace(old, version=version + 1), entry):
+            replaced.append(entry)
 
 
 async def revokes(store: Store) -> None:
@@ -225,6 +254,7 @@ STORE_CHECKS: Final[tuple[Callable[[Store], Awaitable[None]], ...]] = (
     replaces_by_version,
     never_brings_back,
     lets_one_win,
+    ends_for_good,
     revokes,
     ends_all_of_a_subject,
     follows_the_log,

@@ -391,9 +391,13 @@ async def test_31_a_full_disk_refuses_a_login_and_keeps_who_is_signed_in(
     await site.sign_in()
 
     async def pages(limit: int | str) -> int:
-        count = await impatient._read(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
+        count = await impatient._do(
+            "write", lambda db: db.execute("PRAGMA page_count").fetchone()[0]
+        )
         full = count if limit == "now" else limit
-        await impatient._read(lambda db: db.execute(f"PRAGMA max_page_count = {full}").fetchone())
+        await impatient._do(
+            "write", lambda db: db.execute(f"PRAGMA max_page_count = {full}").fetchone()
+        )
         return int(count)
 
     await pages("now")

@@ -73,6 +73,21 @@ class AlwaysHadOne(MemoryStore):
         return True
 
 
+class BringsBack(MemoryStore):
+    async def replace(
+        self, old: Session, new: Session, revocation: Revocation | None = None
+    ) -> bool:
+        kept = self._sessions.get(old.id)
+        if kept is None or kept.version != old.version:
+            return False
+        await anyio.lowlevel.checkpoint()
+        self._sessions[old.id] = new  # although it may have been ended meanwhile
+        self._subjects.setdefault(new.subject, set()).add(new.id)
+        if revocation is not None:
+            self._remember(revocation)
+        return True
+
+
 class LeavesOne(MemoryStore):
     async def revoke_subject(self, subject: str, revocation: Revocation) -> int:
         ended = sorted(self._subjects.get(subject, ()))
@@ -187,7 +202,8 @@ BROKEN: dict[type[MemoryStore], set[str]] = {
     ForgetsToLogWhatItDoesNotKeep: {"revokes"},
     RevokesWithoutDeleting: {"never_brings_back"},
     AlwaysHadOne: {"revokes"},
-    LeavesOne: {"ends_all_of_a_subject"},
+    BringsBack: {"lets_one_win", "ends_for_good"},
+    LeavesOne: {"ends_all_of_a_subject", "ends_for_good"},
     LogsASubjectOnce: {"tells_subjects_apart", "ends_all_of_a_subject"},
     OverwritesAnId: {"refuses_an_id_twice"},
     FoldsCase: {"tells_subjects_apart"},

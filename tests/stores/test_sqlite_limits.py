@@ -67,7 +67,7 @@ async def fill(store: SQLiteStore, *, pages: int = 0) -> None:
         [[used]] = db.execute("PRAGMA page_count").fetchall()
         db.execute(f"PRAGMA max_page_count = {used + pages if pages else 2**30}")
 
-    await store._read(job)
+    await store._do("write", job)
 
 
 @pytest.mark.parametrize("what", WRITES)
@@ -222,7 +222,7 @@ async def test_what_its_caller_gave_up_before_it_began_is_never_run(store: SQLit
         free.wait(20)
 
     async with anyio.create_task_group() as group:
-        group.start_soon(store._read, slow)
+        group.start_soon(store._do, "write", slow)
         while not begun.is_set():  # noqa: ASYNC110 - a thread's
             await anyio.sleep(0.001)
         for number in range(20):
