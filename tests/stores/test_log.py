@@ -41,7 +41,7 @@ pytestmark = pytest.mark.anyio
 class Poller:
     """A worker that keeps its denylist up to date."""
 
-    def __init__(self, store: Any, now: float = 1_800_000_000.0) -> None:
+    def __init__(self, store: Any, now: float = NOW) -> None:
         self.clock = Clock(now)
         self.denylist = Denylist(store, self.clock, max_age=1.0)
 
