@@ -253,6 +253,14 @@ class Issuer:
         grant = await self._stored("barrier").barrier(session_id, checked)
         return grant.tokens(now=self.clock())
 
+    def jwks(self) -> dict[str, Any]:
+        """
+        Return the public keys that access tokens verify with, as a JWKS document (RFC 7517, 5).
+
+        Bare secrets and HS* keys are not in it; with nothing else it holds no key.
+        """
+        return self.profile.jwks()
+
     # --- for the shell --------------------------------------------------------------------------
 
     def read_access(self, raw: bytes) -> AccessToken:

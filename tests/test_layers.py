@@ -23,13 +23,17 @@ ROOT = Path(asgi_refresh.__file__).parent
 ROWS = {
     "errors": 0,
     "events": 0,
+    "access": 1,
     "cache": 1,
     "caching": 1,
     "claims": 1,
     "cookies": 1,
     "devices": 1,
+    "jwk": 1,
+    "jwt_profile": 1,
     "keys": 1,
     "sessions": 1,
+    "signers": 1,
     "tokens": 1,
     "config": 2,
     "decide": 2,
@@ -81,8 +85,9 @@ THIRD_PARTY: dict[int, set[str]] = {
     3: {"anyio"},
     4: {"anyio", "starlette"},
 }
-# Beside that: the client library of a store, an extra.
+# Beside that, what an extra brings: the client library of a store, key pairs.
 EXTRAS = {
+    "jwk": {"cryptography"},
     "stores.lua": {"redis"},
     "stores.redis": {"redis"},
     "stores.sqlalchemy": {"sqlalchemy"},

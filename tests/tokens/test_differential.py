@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 
 from asgi_refresh import Issuer, Key
 from asgi_refresh.errors import ConfigurationError, InvalidTokenError
-from asgi_refresh.keys import ALGORITHMS, access_keys, b64decode
-from asgi_refresh.tokens import JwtProfile
+from asgi_refresh.jwt_profile import JwtProfile
+from asgi_refresh.keys import ALGORITHMS, access_keys
+from asgi_refresh.signers import b64decode
 from tests.support import Clock, new_session
 from tests.tokens import forge
 from tests.tokens.forge import ACCESS_SECRET, KEY, NOW, SECRET, Raw, b64, claims, header, token
