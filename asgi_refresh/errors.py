@@ -39,8 +39,8 @@ session_mismatch: access and refresh cookie belong to different sessions. stale_
 token is from before a privilege change. ambiguous_cookies: one cookie name, several sessions.
 oversize_cookies: more than `max_cookie_header`. exempt_path: cookies are ignored here
 (`cross_origin_exempt`). not_refreshable: OPTIONS never refreshes. claims_refused: `load_claims`
-returned None. claims_unavailable: `load_claims` failed. store_unavailable: the store did. keys_unavailable: a `Verifier` has no keys yet.
-logged_out: the handler called `logout()`.
+returned None. claims_unavailable: `load_claims` failed. store_unavailable: the store did.
+keys_unavailable: a `Verifier` has no keys yet. logged_out: the handler called `logout()`.
 """
 
 

@@ -141,13 +141,12 @@ def read_jwks(document: Jwks) -> list[Key]:
     """
     members: Any = document.get("keys")
     keys: list[Key] = []
-    for member in cast("list[Any]", members) if isinstance(members, list) else []:
-        # A symmetric key in a public document is no secret, and a private one no longer.
-        if not isinstance(member, dict) or {"k", "d"} & set(cast("dict[str, Any]", member)):
-            continue
+    for member in members if isinstance(members, list) else []:  # pyright: ignore[reportUnknownVariableType]
         try:
-            keys.append(Key.from_jwk(cast("dict[str, Any]", member)))
-        except ConfigurationError:
+            # A symmetric key in a public document is no secret, and a private one no longer.
+            if not {"k", "d"} & set(member):  # pyright: ignore[reportUnknownArgumentType]
+                keys.append(Key.from_jwk(member))  # pyright: ignore[reportUnknownArgumentType]
+        except (ConfigurationError, TypeError):
             continue  # RFC 7517, 5: keys that are not understood are ignored
     if not keys:
         raise ConfigurationError("there is no public key for signatures in the JWKS document")
