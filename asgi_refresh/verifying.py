@@ -76,11 +76,12 @@ class VerifierMiddleware:
         if self._name is not None:
             values = collect(cookie_header(headers), (self._name,)).get(self._name, ())
             read = [await self._read(value) for value in values]
-            good = {token.id: token for token, _ in read if token is not None}
+            good = [token for token, _ in read if token is not None]
             if len(good) == 1:
-                return self._auth(*good.values(), BY_COOKIE)
-            why = "ambiguous_cookies" if good else next((off for _, off in read), None)
-            reason = cast("Reason | None", why) or reason
+                return self._auth(good[0], BY_COOKIE)
+            # Cookies of one name: `collect` has left only different values.
+            for _, off in read[:1]:
+                reason = "ambiguous_cookies" if good else off
         return self._auth(None, NOBODY if reason is None else How(reason=reason))
 
     async def _read(self, raw: bytes) -> tuple[AccessToken | None, Reason | None]:
