@@ -152,8 +152,8 @@ class SQLAlchemyStore:
         """
         last = [int(number) for number in cursor.split()] if cursor else [0] * _SHARDS
         async with self._single.connect() as connection:
-            counted = (await connection.execute(sa.select(self._shards))).tuples()
-            counters: dict[int, int] = dict(sorted(counted.all()))
+            counted = await connection.execute(sa.select(self._shards))
+            counters: dict[int, int] = {row.shard: row.number for row in counted}
             since = {
                 shard: last[shard] if last[shard] <= number else 0
                 for shard, number in counters.items()
