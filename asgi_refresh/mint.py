@@ -26,6 +26,7 @@ ClaimsLoader: TypeAlias = Callable[[Session], Claims | Awaitable[Claims]]
 to end it. Sync (called in a worker thread) or async."""
 
 
+_OLD = 2.0  # seconds; one of them is rounding, for `exp` is a whole second
 _ROOM = 16  # bytes in the access cookie for the digits that a generation may grow by
 
 
@@ -170,6 +171,15 @@ class Mint:
         )
         _check_fits(len(self.config.access_cookie.key) + len(raw), room)
         return Minted(raw, token, claims)
+
+    def is_old(self, minted: Minted) -> bool:
+        """
+        Return whether *minted* has lost a second or two of its lifetime to a slow handler.
+
+        What it loses brings the next rotation nearer, and two of them must not fit into the time
+        that another request spends in a queue.
+        """
+        return self.clock() >= minted.token.expires_at - self.access_lifetime + _OLD
 
     def refresh(self, session: Session, generation: int) -> bytes:
         """

@@ -112,7 +112,7 @@ class Rotating(Kept):
         if settled is None or settled.generation is None:
             return None
         session, minted = settled.session, look.minted
-        if minted.token.generation < session.access_from:
+        if minted.token.generation < session.access_from or self._mint.is_old(minted):
             minted = self._mint.access(session, minted.claims)
         return Grant(session, minted, self._mint.refresh(session, settled.generation))
 

@@ -51,6 +51,7 @@ class Verdict(Enum):
     """The session has expired."""
 
 
+_LEAP = 1000  # as many rotations take days, the oldest backup that anybody restores
 _ROTATES = frozenset({Verdict.CURRENT, Verdict.FORK, Verdict.AHEAD})
 ACCEPTED = _ROTATES | {Verdict.GRACE, Verdict.LATE}
 """The verdicts that keep the browser signed in."""
@@ -130,7 +131,8 @@ def advance(
     now = _not_before_rotation(session, now)
     age = inf if session.rotated_at is None else now - session.rotated_at
     unchanged = session.current == seen
-    if unchanged and verdict in _ROTATES and (verdict is not Verdict.CURRENT or age >= grace):
+    # FORK, too, was decided past the grace; unless the store has lost what was decided on.
+    if unchanged and verdict in _ROTATES and (verdict is Verdict.AHEAD or age >= grace):
         session = _rotated(session, generation, verdict, now=now, idle=idle)
         return session.current, session
     superseded = generation == session.previous
@@ -149,10 +151,12 @@ def barrier(session: Session, *, now: float) -> Session:
     Return *session* behind a barrier: after a privilege change no token from before it refreshes.
 
     The new generation has no predecessor, so the older ones are STALE while they may be on their
-    way and THEFT after that; access tokens of earlier generations are refused.
+    way and THEFT after that; access tokens of earlier generations are refused. It leaps ahead of
+    generations that a store may have handed out and forgotten (a failover, a restored backup):
+    they would pass as AHEAD.
     """
     now = _not_before_rotation(session, now)
-    current = session.current + 1
+    current = session.current + _LEAP
     return replace(
         session,
         current=current,

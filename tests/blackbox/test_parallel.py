@@ -628,7 +628,10 @@ async def test_a_session_that_ends_while_its_handler_runs_gets_no_cookie(clock: 
     assert slow.set_cookies == []
 
 
-async def test_the_cookies_of_a_slow_handler_end_with_its_token(clock: Clock) -> None:
+@pytest.mark.parametrize(("took", "age"), [(1, 599), (2, 600), (4 * MINUTE, 600)])
+async def test_after_a_slow_handler_the_access_token_is_minted_again(
+    clock: Clock, took: float, age: int
+) -> None:
     gate = Gate()
     site = make_site(clock, held(gate), config=LIMITS)
     await site.sign_in("alice")
@@ -636,12 +639,14 @@ async def test_the_cookies_of_a_slow_handler_end_with_its_token(clock: Clock) ->
 
     async with Started(lambda: site.browser.send("/slow")) as request:
         await gate.arrival()
-        clock.advance(4 * MINUTE)
+        clock.advance(took)
         gate.open()
         slow = await request.answer()
 
     access = next(line for line in slow.set_cookies if line.startswith(ACCESS))
-    assert "; Max-Age=360; " in access
+    assert f"; Max-Age={age}; " in access
+    handed = site.issuer.verify(slow.cookies[ACCESS])
+    assert handed["exp"] == clock() + age
 
 
 # --- cancelled ------------------------------------------------------------------------------------

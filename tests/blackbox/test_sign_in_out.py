@@ -1385,7 +1385,7 @@ async def test_the_claims_of_elevate_show_at_once_and_go_out(clock: Clock) -> No
     assert "role" not in told
     assert given(response) == {ACCESS, REFRESH}
     handed = site.issuer.verify(response.cookies[ACCESS])
-    assert (handed["mfa"], handed["sid"], handed["gen"]) == (True, session_id, 2)
+    assert (handed["mfa"], handed["sid"], handed["gen"]) == (True, session_id, 1001)
     clock.advance(HOUR)
     assert (await site.browser.get("/")).json()["payload"]["mfa"] is True
 

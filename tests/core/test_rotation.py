@@ -262,14 +262,21 @@ def test_a_rotation_ends_the_time_of_a_fork() -> None:
     assert after == rotated(session, T + W, current=6, previous=5, forked=False, late=5)
 
 
-@pytest.mark.parametrize("now", [T, T + W])
-def test_a_fork_rotates_at_once_from_the_predecessor(now: float) -> None:
+@pytest.mark.parametrize("now", [T + W, T + 10 * W])
+def test_a_fork_rotates_from_the_predecessor(now: float) -> None:
     session = row(late=4)
 
     generation, after = advanced(session, 4, Verdict.FORK, now=now)
 
     assert generation == 6
     assert after == rotated(session, now, current=6, previous=4, forked=True, late=6)
+
+
+def test_a_fork_that_a_lost_write_has_made_young_again_does_not_rotate_twice() -> None:
+    # Decided on a session whose rotation the store forgot; another has rotated it since.
+    session = row(late=4)
+
+    assert advanced(session, 4, Verdict.FORK, now=T) == (5, session)
 
 
 @pytest.mark.parametrize("now", [T, T + W])
@@ -465,12 +472,12 @@ def test_a_barrier_begins_a_generation_without_a_predecessor() -> None:
 
     assert barrier(session, now=now) == replace(
         session,
-        current=6,
+        current=1005,
         previous=None,
         rotated_at=now,
         forked=False,
         barrier_at=now,
-        access_from=6,
+        access_from=1005,
         last_seen=now,
     )
 
@@ -478,17 +485,22 @@ def test_a_barrier_begins_a_generation_without_a_predecessor() -> None:
 def test_a_barrier_counts_as_a_rotation() -> None:
     behind = barrier(fresh(), now=T)
 
-    assert advance(behind, 2, Verdict.CURRENT, 2, now=T + 1, grace=W, idle=IDLE) == (2, behind)
+    now = T + 1
+    assert advance(behind, 1001, Verdict.CURRENT, 1001, now=now, grace=W, idle=IDLE) == (
+        1001,
+        behind,
+    )
 
 
-@pytest.mark.parametrize("generation", [1, 4, 5])
+# The last two: handed out and then lost by the store; they must not pass as AHEAD.
+@pytest.mark.parametrize("generation", [1, 4, 5, 6, 900])
 def test_tokens_from_before_a_barrier_are_stale_and_then_theft(generation: int) -> None:
     behind = barrier(row(), now=T + 500)
 
     assert verdict_on(behind, generation, T + 500) is Verdict.STALE
     assert verdict_on(behind, generation, before(T + 500 + W)) is Verdict.STALE
     assert verdict_on(behind, generation, T + 500 + W) is Verdict.THEFT
-    assert verdict_on(behind, 6, T + 500) is Verdict.CURRENT
+    assert verdict_on(behind, 1005, T + 500) is Verdict.CURRENT
 
 
 @pytest.mark.parametrize("verdict", sorted(ACCEPTED, key=lambda v: v.value), **BY_NAME)

@@ -6,98 +6,31 @@ other. A request is on its way to the server, presents the generation it was sen
 handler, advances, and its response travels back; each of the three legs takes at most a tick, and
 up to `slow` ticks where a fault is spent on it. The faults are a budget for the whole run; the
 number of refreshes is not bounded.
+
+An app or SDK that calls the refresh endpoint is the same with one request in flight, alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 from .explorer import TICK, Exploration, Step, explore
 from .machine import ACCEPTED, Advanced, Machine, Row, Verdict
+from .worlds import (
+    Faults,
+    Phase,
+    Request,
+    Scenario,
+    Snapshot,
+    World,
+    added,
+    rebased,
+    rolled_back,
+)
 
-
-class Phase(IntEnum):
-    """Where a request is."""
-
-    QUEUED = 0
-    RUNNING = 1
-    ANSWERED = 2
-    """Its response is on the wire, with both cookies."""
-    UPGRADED = 3
-    """The same with an access cookie alone: a handshake, which never advances."""
-
-
-class Faults(NamedTuple):
-    """How many of each may still happen; the first three by the phase that they slow down."""
-
-    slow_queue: int = 0
-    slow_handler: int = 0
-    slow_response: int = 0
-    lost: int = 0
-    rollback: int = 0
-    barrier: int = 0
-
-
-NONE: Final = Faults()
-
-
-class Request(NamedTuple):
-    """A request in flight; what a later phase does not need is zero, so that twins are equal."""
-
-    phase: int
-    offset: int
-    """The generation it carries, or its response does."""
-    host: int
-    waited: int = 0
-    """Ticks in this phase."""
-    verdict: str = ""
-    seen: int = 0
-    access: int = 0
-    """Ticks left of the access token that it will deliver."""
-
-
-class Snapshot(NamedTuple):
-    """What the store held a while ago."""
-
-    row: Row
-    behind: int
-    """The newest generation then, less the newest one now."""
-
-
-class World(NamedTuple):
-    """Everything that decides what may happen next."""
-
-    row: Row
-    jar: int
-    access: int
-    requests: tuple[Request, ...]
-    faults: Faults
-    snapshot: Snapshot | None = None
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """
-    What may go wrong, and the sizes of the model in ticks and requests.
-
-    Attributes:
-        unfinished: Requests may end without `advance`: handshakes, cacheable responses, crashes.
-        barrier_alone: A barrier is raised only while no other response is on the wire.
-        oldest: A store rolls back by at most this many generations.
-    """
-
-    faults: Faults = NONE
-    unfinished: bool = False
-    barrier_alone: bool = True
-    ttl: int = 9
-    slow: int = 6
-    in_flight: int = 3
-    usual: int = 1
-    oldest: int = 3
-
+Moves = Iterator[tuple[Step, World | None]]
 
 _SPEND: Final = (
     Faults(slow_queue=1),
@@ -117,35 +50,49 @@ class Browser:
 
     def explore(self) -> Exploration:
         """Search for an interleaving that signs the browser out."""
-        row = Row(left=self.machine.idle)
+        row = Row(left=self.machine.idle, over=self.machine.lifetime)
         start = World(row, 0, 0, (), self.scenario.faults)
         return explore([start], self.moves)
 
-    def moves(self, world: World) -> Iterator[tuple[Step, World | None]]:
+    def moves(self, world: World) -> Moves:
         """Yield everything that may happen next; None is a sign-out."""
-        if len(world.requests) < self.scenario.in_flight:
-            for host in self.machine.hosts:
-                if world.access <= host * self.machine.skew:
-                    sent = Request(Phase.QUEUED, world.jar, host)
-                    yield (
-                        Step("send", world.jar),
-                        world._replace(requests=_sorted(world.requests, sent)),
-                    )
+        yield from self._send(world)
         before: Request | None = None
         for index, request in enumerate(world.requests):
             if request != before:
                 rest = world.requests[:index] + world.requests[index + 1 :]
                 yield from self._proceed(world, request, rest)
             before = request
-        if world.snapshot is not None:
-            yield _roll_back(world, world.snapshot)
+        for index in range(len(world.snapshots)):
+            for shift, after in rolled_back(world, index):
+                yield Step("roll back", shift=shift), after
+        if world.faults.barrier and self.scenario.barrier_by != "handler" and not world.requests:
+            yield from self._barrier(world, Request(Phase.RUNNING, 0, 0), ())
         later = self._tick(world)
         if later is not None:
             yield TICK, later
 
-    def _proceed(
-        self, world: World, request: Request, rest: tuple[Request, ...]
-    ) -> Iterator[tuple[Step, World | None]]:
+    def _send(self, world: World) -> Moves:
+        scenario = self.scenario
+        waited_for = [request.script for request in world.requests if not request.deaf]
+        for host in self.machine.hosts:
+            due = self._is_due(world.access, host)
+            for script in (False, True) if scenario.script else (False,):
+                room = waited_for.count(script) < (1 if script else scenario.in_flight)
+                if room and (due or (scenario.eager and script == scenario.script)):
+                    sent = Request(Phase.QUEUED, world.jar, host, script=script)
+                    yield (
+                        Step("script sends" if script else "send", world.jar),
+                        world._replace(requests=added(world.requests, sent)),
+                    )
+
+    def _is_due(self, access: int, host: int) -> bool:
+        """Whether *host* does not take the access token: it is over, or not yet valid."""
+        leeway = self.scenario.leeway
+        left = access - host * self.machine.skew
+        return left <= 0 or (leeway is not None and left > self.scenario.ttl + leeway)
+
+    def _proceed(self, world: World, request: Request, rest: tuple[Request, ...]) -> Moves:
         if request.phase == Phase.QUEUED:
             yield from self._present(world, request, rest)
         elif request.phase == Phase.RUNNING:
@@ -159,51 +106,70 @@ class Browser:
             if world.faults.lost:
                 faults = world.faults._replace(lost=world.faults.lost - 1)
                 yield Step("lose", request.offset), world._replace(requests=rest, faults=faults)
+        if world.faults.given_up and not request.deaf and request.phase <= Phase.RUNNING:
+            faults = world.faults._replace(given_up=world.faults.given_up - 1)
+            unheard = added(rest, request._replace(deaf=True))
+            yield (
+                Step("give up", request.offset),
+                world._replace(requests=unheard, faults=faults),
+            )
 
-    def _present(
-        self, world: World, request: Request, rest: tuple[Request, ...]
-    ) -> Iterator[tuple[Step, World | None]]:
+    def _present(self, world: World, request: Request, rest: tuple[Request, ...]) -> Moves:
         verdict, row = self.machine.present(world.row, request.offset, request.host)
         step = Step("present", request.offset, verdict)
         if verdict is Verdict.STALE and self.scenario.faults.barrier:
             yield step, world._replace(requests=rest)
         elif verdict in ACCEPTED:
-            running = Request(
-                Phase.RUNNING,
-                request.offset,
-                request.host,
+            running = request._replace(
+                phase=Phase.RUNNING,
+                waited=0,
                 verdict=verdict.value,
-                access=self.scenario.ttl + request.host * self.machine.skew,
+                access=self._access(request.host),
             )
-            after = world._replace(row=row, requests=_sorted(rest, running))
+            after = world._replace(row=row, requests=added(rest, running))
             yield from self._stored(world, step, after)
         else:
             yield step, None
 
-    def _finish(
-        self, world: World, request: Request, rest: tuple[Request, ...]
-    ) -> Iterator[tuple[Step, World | None]]:
+    def _access(self, host: int) -> int:
+        return self.scenario.ttl + host * self.machine.skew
+
+    def _handed(self, request: Request) -> int:
+        # After a slow handler the access token is minted again.
+        once = self.scenario.mints_once or not request.waited
+        return request.access if once else self._access(request.host)
+
+    def _finish(self, world: World, request: Request, rest: tuple[Request, ...]) -> Moves:
+        alone = self.scenario.is_alone(request)
         verdict = _VERDICTS[request.verdict]
         answer = self.machine.advance(
-            world.row, request.offset, verdict, request.seen, request.host
+            world.row, request.offset, verdict, request.seen, request.host, alone=alone
         )
         yield from self._answer(world, request, rest, Step("advance", request.offset), answer)
         if self.scenario.unfinished:
             yield Step("abandon", request.offset), world._replace(requests=rest)
-            upgraded = Request(Phase.UPGRADED, 0, request.host, access=request.access)
+            upgraded = request._replace(
+                phase=Phase.UPGRADED, offset=0, waited=0, verdict="", seen=0
+            )
             yield (
                 Step("upgrade", request.offset),
-                world._replace(requests=_sorted(rest, upgraded)),
+                world._replace(requests=added(rest, upgraded)),
             )
-        if world.faults.barrier and not (
-            self.scenario.barrier_alone and any(r.phase == Phase.ANSWERED for r in rest)
-        ):
-            # The older access tokens are refused from here on, wherever they are.
-            raised = world._replace(access=0, faults=world.faults._replace(barrier=0))
-            spent = tuple([other._replace(access=0) for other in rest])
-            answer = self.machine.barrier(world.row, request.host)
-            fresh = request._replace(access=self.scenario.ttl)
-            yield from self._answer(raised, fresh, spent, Step("barrier"), answer)
+        if world.faults.barrier and self.scenario.barrier_by == "handler":
+            yield from self._barrier(world, request, rest)
+
+    def _barrier(self, world: World, request: Request, rest: tuple[Request, ...]) -> Moves:
+        if self.scenario.barrier_alone and any(r.phase == Phase.ANSWERED for r in rest):
+            return
+        # The older access tokens are refused from here on, wherever they are.
+        faults = world.faults._replace(barrier=world.faults.barrier - 1)
+        raised = world._replace(access=0, faults=faults)
+        spent = tuple([other._replace(access=0) for other in rest])
+        answer = self.machine.barrier(world.row, request.host)
+        if self.scenario.barrier_by == "server":
+            answer = answer._replace(handed=None)
+        fresh = request._replace(access=self.scenario.ttl)
+        yield from self._answer(raised, fresh, spent, Step("barrier"), answer)
 
     def _answer(
         self,
@@ -212,38 +178,30 @@ class Browser:
         rest: tuple[Request, ...],
         step: Step,
         answer: Advanced,
-    ) -> Iterator[tuple[Step, World | None]]:
-        after = self._rebased(world._replace(row=answer.row, requests=rest), answer.shift)
+    ) -> Moves:
+        after = world._replace(row=answer.row, requests=rest)
+        after = rebased(after, answer.shift, self.scenario.oldest)
         step = step._replace(shift=answer.shift)
         if answer.handed is not None:
             step = step._replace(gives=answer.handed + answer.shift)
-            response = Request(Phase.ANSWERED, answer.handed, request.host, access=request.access)
-            after = after._replace(requests=_sorted(after.requests, response))
+            if not request.deaf:
+                response = Request(
+                    Phase.ANSWERED,
+                    answer.handed,
+                    request.host,
+                    access=self._handed(request),
+                    script=request.script,
+                )
+                after = after._replace(requests=added(after.requests, response))
         yield from self._stored(world, step, after)
 
-    def _stored(
-        self, world: World, step: Step, after: World
-    ) -> Iterator[tuple[Step, World | None]]:
+    def _stored(self, world: World, step: Step, after: World) -> Moves:
         yield step, after
         # A snapshot taken at any time since the last write is the row before this one.
-        if world.faults.rollback and world.snapshot is None and after.row != world.row:
-            yield step, after._replace(snapshot=Snapshot(world.row, -step.shift))
-
-    def _rebased(self, world: World, shift: int) -> World:
-        """Return *world* with every generation counted from a `current` that moved by *shift*."""
-        if not shift:
-            return world
-        snapshot, faults = world.snapshot, world.faults
-        if snapshot is not None:
-            snapshot = Snapshot(snapshot.row, snapshot.behind - shift)
-            if snapshot.behind < -self.scenario.oldest:
-                snapshot, faults = None, faults._replace(rollback=0)
-        return world._replace(
-            jar=world.jar - shift,
-            requests=_shifted(world.requests, shift),
-            faults=faults,
-            snapshot=snapshot,
-        )
+        written = after.row != world.row or step.shift
+        if written and len(after.snapshots) < after.faults.rollback:
+            taken = Snapshot(world.row, -step.shift)
+            yield step, after._replace(snapshots=(*after.snapshots, taken))
 
     def _tick(self, world: World) -> World | None:
         faults = world.faults
@@ -258,32 +216,7 @@ class Browser:
             waiting.append(request._replace(waited=waited, access=access))
         if min(faults) < 0:
             return None
-        row, snapshot = self.machine.tick(world.row), world.snapshot
-        if snapshot is not None:
-            snapshot = Snapshot(self.machine.tick(snapshot.row), snapshot.behind)
+        snapshots = tuple([s._replace(row=self.machine.tick(s.row)) for s in world.snapshots])
         access = max(world.access - 1, 0)
-        return World(row, world.jar, access, tuple(sorted(waiting)), faults, snapshot)
-
-
-def _sorted(requests: tuple[Request, ...], another: Request) -> tuple[Request, ...]:
-    return tuple(sorted((*requests, another)))
-
-
-def _shifted(requests: tuple[Request, ...], shift: int) -> tuple[Request, ...]:
-    shifted: list[Request] = []
-    for request in requests:
-        offset = request.offset - shift if request.phase != Phase.UPGRADED else 0
-        seen = request.seen - shift if request.phase == Phase.RUNNING else 0
-        shifted.append(request._replace(offset=offset, seen=seen))
-    return tuple(sorted(shifted))
-
-
-def _roll_back(world: World, snapshot: Snapshot) -> tuple[Step, World]:
-    shift = snapshot.behind
-    return Step("roll back", shift=shift), World(
-        snapshot.row,
-        world.jar - shift,
-        world.access,
-        _shifted(world.requests, shift),
-        world.faults._replace(rollback=0),
-    )
+        row = self.machine.tick(world.row)
+        return World(row, world.jar, access, tuple(sorted(waiting)), faults, snapshots)

@@ -15,6 +15,8 @@ from typing import NamedTuple, TypeVar
 
 from asgi_refresh.rotation import Verdict
 
+from .invariants import BrokenError
+
 
 class Step(NamedTuple):
     """One move, for the trace; generations are offsets from `current` as it was before the move."""
@@ -43,6 +45,7 @@ class Exploration:
         states: How many different states were reached.
         verdicts: Every verdict that some move got.
         found: The steps to the end that was looked for; None when no interleaving leads there.
+        broken: The steps to a move that broke an invariant, and which; None where all hold.
         best: The highest score of any state.
         best_trace: The steps to the first state with that score.
         seconds: How long the search took.
@@ -54,6 +57,7 @@ class Exploration:
     best: int
     best_trace: tuple[str, ...]
     seconds: float
+    broken: tuple[str, ...] | None = None
 
 
 def explore(
@@ -66,6 +70,8 @@ def explore(
     best = max(queue, key=score)
     verdicts: set[Verdict | None] = set()
     found: tuple[str, ...] | None = None
+    broken: tuple[str, ...] | None = None
+    world: World | None = None
     gc.disable()  # nothing in here is cyclic, and the collector would walk millions of tuples
     try:
         while queue and found is None:
@@ -80,6 +86,9 @@ def explore(
                     queue.append(after)
                     if score(after) > score(best):
                         best = after
+    except BrokenError as violation:
+        assert world is not None
+        broken = (*_trace(origin, world), str(violation))
     finally:
         gc.enable()
     return Exploration(
@@ -89,6 +98,7 @@ def explore(
         best=score(best),
         best_trace=_trace(origin, best),
         seconds=time.perf_counter() - began,
+        broken=broken,
     )
 
 

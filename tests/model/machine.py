@@ -1,54 +1,30 @@
 """
 The shipped rotation functions over a session that holds only what they look at.
 
-A `Row` is a session with generations counted from `current` and times from now, so a browser that
-refreshes for ever walks through finitely many of them. Every answer comes from calling `present`,
-`advance` or `barrier` on a real `Session`; an answer is remembered by the row it was given for.
+Every answer comes from calling `present`, `advance` or `barrier` on a real `Session`, is held
+against the invariants, and is remembered by the row it was given for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from asgi_refresh import rotation
 from asgi_refresh.rotation import ACCEPTED, Verdict
 from asgi_refresh.sessions import Session
 
+from . import invariants
+from .rows import FORGOTTEN, LONG_AGO, Advanced, Row
+
 Present = Callable[..., tuple[Verdict, Session]]
 Advance = Callable[..., tuple[int | None, Session]]
+Barrier = Callable[..., Session]
 
 NOW: Final = 1000.0
 CURRENT: Final = 1000
 FOREVER: Final = 1e9
-LONG_AGO: Final = 2
-"""How far `late` may lie behind `current` before `rotation` no longer tells the distance."""
-
-
-class Row(NamedTuple):
-    """A session relative to its newest generation and to the first host's clock."""
-
-    lag: int | None = None
-    """How far `previous` is behind `current`."""
-    age: int | None = None
-    """Ticks since `rotated_at`, at most W; below zero when the other host's clock is ahead."""
-    late: int = LONG_AGO
-    """How far `late` is behind `current`, at most `LONG_AGO`."""
-    forked: bool = False
-    barrier: int | None = None
-    """Ticks since `barrier_at`, at most W."""
-    left: int | None = None
-    """Ticks until the session ends unless used; None: it does not end."""
-
-
-class Advanced(NamedTuple):
-    """What `advance` answered: the generation handed out and the row, from its own `current`."""
-
-    handed: int | None
-    row: Row
-    shift: int
-    """How many generations `current` moved."""
 
 
 @dataclass
@@ -59,7 +35,9 @@ class Machine:
     Attributes:
         grace: W of the configuration, as `rotation` is given it.
         skew: How many ticks the clock of host 1 is ahead of that of host 0.
-        idle: The idle lifetime in ticks; None: sessions do not end.
+        idle: The idle lifetime in ticks; None: unused sessions do not end.
+        lifetime: The absolute lifetime in ticks; None: sessions in use do not end.
+        exempt: The invariants that its answers need not keep.
         horizon: Ticks from which the age of a rotation makes no difference; None: W, which is right
             for the shipped functions (`test_model` shows it).
     """
@@ -67,9 +45,12 @@ class Machine:
     grace: int
     skew: int = 0
     idle: int | None = None
+    lifetime: int | None = None
     present_function: Present = rotation.present
     advance_function: Advance = rotation.advance
+    barrier_function: Barrier = rotation.barrier
     horizon: int | None = None
+    exempt: frozenset[str] = frozenset()
     _presented: dict[tuple[object, ...], tuple[Verdict, Row]] = field(
         default_factory=dict, init=False
     )
@@ -89,12 +70,25 @@ class Machine:
                 self._session(row), CURRENT + offset, now=self._clock(host), grace=self.grace
             )
             assert session.current == CURRENT, "present never rotates"
-            answer = self._presented[key] = verdict, self._row(session)
+            answer = verdict, self._row(session, row.floor)
+            invariants.keep(
+                invariants.of_presented(self._seen(row, offset, host), *answer), self.exempt
+            )
+            self._presented[key] = answer
         return answer
 
-    def advance(self, row: Row, offset: int, verdict: Verdict, seen: int, host: int) -> Advanced:
+    def advance(
+        self,
+        row: Row,
+        offset: int,
+        verdict: Verdict,
+        seen: int,
+        host: int,
+        *,
+        alone: bool = False,
+    ) -> Advanced:
         """Start the response of a request that got *verdict* while *seen* was the newest."""
-        key = (row, offset, verdict.value, seen, host)
+        key = (row, offset, verdict.value, seen, host, alone)
         answer = self._advanced.get(key)
         if answer is None:
             handed, session = self.advance_function(
@@ -105,17 +99,23 @@ class Machine:
                 now=self._clock(host),
                 grace=self.grace,
                 idle=FOREVER if self.idle is None else self.idle,
+                alone=alone,
             )
-            assert session.current >= CURRENT, "advance never goes back"
             out = None if handed is None else handed - session.current
-            answer = Advanced(out, self._row(session), session.current - CURRENT)
+            answer = self._answered(row, session, out)
+            invariants.keep(
+                invariants.of_advanced(self._seen(row, offset, host), verdict, seen, answer),
+                self.exempt,
+            )
             self._advanced[key] = answer
         return answer
 
     def barrier(self, row: Row, host: int) -> Advanced:
         """Raise a barrier; its response carries the new generation."""
-        session = rotation.barrier(self._session(row), now=self._clock(host))
-        return Advanced(0, self._row(session), session.current - CURRENT)
+        session = self.barrier_function(self._session(row), now=self._clock(host))
+        answer = Advanced(0, self._row(session, 0), session.current - CURRENT)
+        invariants.keep(invariants.of_barrier(row, answer), self.exempt)
+        return answer
 
     def tick(self, row: Row) -> Row:
         """Return *row* a tick later."""
@@ -126,7 +126,19 @@ class Machine:
             row.forked,
             self._older(row.barrier),
             None if row.left is None else max(row.left - 1, -self.skew),
+            None if row.over is None else max(row.over - 1, -self.skew),
+            row.floor,
         )
+
+    def _answered(self, row: Row, session: Session, handed: int | None) -> Advanced:
+        shift = session.current - CURRENT
+        floor = None if row.floor is None else row.floor + shift
+        if floor is not None and floor >= FORGOTTEN:
+            floor = None
+        return Advanced(handed, self._row(session, floor), shift)
+
+    def _seen(self, row: Row, offset: int, host: int) -> invariants.Seen:
+        return invariants.Seen(row, offset, host * self.skew, self.grace)
 
     @property
     def _horizon(self) -> int:
@@ -140,14 +152,13 @@ class Machine:
         return NOW + host * self.skew
 
     def _session(self, row: Row) -> Session:
-        end = FOREVER if row.left is None else NOW + row.left
         return Session(
             id="sid",
             subject="alice",
             created_at=0.0,
             auth_time=0.0,
-            expires_at=FOREVER,
-            idle_expires_at=end,
+            expires_at=FOREVER if row.over is None else NOW + row.over,
+            idle_expires_at=FOREVER if row.left is None else NOW + row.left,
             current=CURRENT,
             previous=None if row.lag is None else CURRENT - row.lag,
             rotated_at=None if row.age is None else NOW - row.age,
@@ -156,18 +167,24 @@ class Machine:
             barrier_at=None if row.barrier is None else NOW - row.barrier,
         )
 
-    def _row(self, session: Session) -> Row:
+    def _row(self, session: Session, floor: int | None = None) -> Row:
         return Row(
             lag=None if session.previous is None else session.current - session.previous,
             age=self._age(session.rotated_at),
             late=min(session.current - session.late, LONG_AGO),
             forked=session.forked,
             barrier=self._age(session.barrier_at),
-            left=None if session.ends_at >= FOREVER else round(session.ends_at - NOW),
+            left=_until(session.idle_expires_at),
+            over=_until(session.expires_at),
+            floor=floor,
         )
 
     def _age(self, moment: float | None) -> int | None:
         return None if moment is None else min(round(NOW - moment), self._horizon)
+
+
+def _until(moment: float) -> int | None:
+    return None if moment >= FOREVER else round(moment - NOW)
 
 
 __all__ = ["ACCEPTED", "Advanced", "Machine", "Row", "Verdict"]

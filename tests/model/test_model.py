@@ -8,29 +8,50 @@ from functools import cache
 
 import pytest
 
-from asgi_refresh import rotation
 from asgi_refresh.rotation import Verdict
-from asgi_refresh.sessions import Session
-from tests.model.browser import Browser, Faults, Scenario
-from tests.model.cells import COLUMNS, GUARDS, LIMITS, PLANS, SETTINGS, UNDETECTED, rounds
+from tests.model.browser import Browser
+from tests.model.cases import CASES
+from tests.model.cells import (
+    COLUMNS,
+    GUARDS,
+    PLANS,
+    SAME,
+    SETTINGS,
+    SHIPPED,
+    UNDETECTED,
+    rounds,
+)
 from tests.model.explorer import Exploration, Step, explore
-from tests.model.machine import CURRENT, NOW, Machine, Row
-from tests.model.thief import ancient_verdicts
+from tests.model.machine import Machine, Row
+from tests.model.pairs import PAIRS
+from tests.model.thief import Thief, ancient_verdicts
+from tests.model.worlds import Faults, Scenario
 
 IN_FLIGHT = {"legs take no time": 3, "legs take a tick": 3, "P7 as drafted": 3, "grace 0": 2}
 """Two hosts double what a request may do: two in flight there."""
-HELD_ON_TWO_HOSTS = [("P7, two hosts", plan) for plan in PLANS if PLANS[plan].holds]
-"""In the full run alone."""
+ON_TWO_HOSTS = [plan for plan, does in PLANS.items() if not does.holds and does.in_grace <= 1]
+"""The others in the full run alone."""
+SMALL = [
+    name
+    for name, case in CASES.items()
+    if not case.browser.scenario.script and name != "hasty app: rollback, two lost"
+]
+"""Of the others two here, and all in the full run."""
 
 
 @cache
 def run_browser(name: str, column: str) -> Exploration:
-    return SETTINGS[name].browser(column, IN_FLIGHT.get(name, 2)).explore()
+    return kept(SETTINGS[name].browser(column, IN_FLIGHT.get(name, 2)).explore())
 
 
 @cache
 def run_thief(name: str, plan: str) -> Exploration:
-    return GUARDS[name].thief(plan).explore()
+    return kept(GUARDS[name].thief(plan).explore())
+
+
+def kept(exploration: Exploration) -> Exploration:
+    assert exploration.broken is None, told(exploration.broken)
+    return exploration
 
 
 def told(trace: tuple[str, ...] | None) -> str:
@@ -39,7 +60,7 @@ def told(trace: tuple[str, ...] | None) -> str:
 
 class TestBrowser:
     @pytest.mark.parametrize("column", COLUMNS)
-    @pytest.mark.parametrize("name", [name for name in SETTINGS if name != "grace 0"])
+    @pytest.mark.parametrize("name", [*SHIPPED, "P7 as drafted"])
     def test_is_signed_out_only_where_the_table_says(self, name: str, column: str) -> None:
         """No interleaving signs an honest browser out, but for the FORK of the draft."""
         found = run_browser(name, column).found
@@ -54,30 +75,26 @@ class TestBrowser:
         assert found is not None
         assert "THEFT" in found[-1]
 
-    @pytest.mark.parametrize("column", LIMITS)
-    def test_has_limits(self, column: str) -> None:
-        """A voided generation that lands last, and late, does sign it out."""
-        found = run_browser("legs take no time", column).found
+    @pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair not in SAME])
+    def test_is_signed_out_only_by_the_pairs_that_are_explained(self, pair: str) -> None:
+        """Two faults of a kind or of two do what `LIMITS` says, and nothing for no reason."""
+        found = run_browser("legs take no time", pair).found
 
-        assert found is not None
-        assert "THEFT" in found[-1]
+        assert SETTINGS["legs take no time"].expects(pair) == (found is not None), told(found)
 
-    def test_without_an_access_cookie_needs_the_interval_between_rotations(self) -> None:
-        """Where every request refreshes, one rotation in grace keeps the parallel ones accepted."""
-        every = Scenario(ttl=0, usual=0, in_flight=3)
+    @pytest.mark.parametrize("name", [*SMALL, "hasty script", "script: two lost"])
+    def test_beside_the_table_is_signed_out_only_where_explained(self, name: str) -> None:
+        """Explicit clients, clocks too far apart, and what bounds the table."""
+        found = kept(CASES[name].browser.explore()).found
 
-        found = Browser(Machine(4), every).explore().found
+        assert (CASES[name].limit is not None) == (found is not None), told(found)
 
-        assert found is None, told(found)
+    def test_with_an_app_of_its_own_survives_any_loss(self) -> None:
+        """Nothing is behind a lone client's one call, however many answers in a row are lost."""
+        for lost in (1, 2, 5):
+            app = Scenario(Faults(lost=lost), in_flight=1, alone=True, eager=True)
 
-    def test_needs_its_access_cookie_after_a_late_recovery(self) -> None:
-        """A second refresh on the heels of a LATE one makes a theft of a third: TTL bounds it."""
-        every = Scenario(Faults(lost=1), ttl=0, usual=0, in_flight=3)
-
-        found = Browser(Machine(4), every).explore().found
-
-        assert found is not None
-        assert found[-1] == "t=4  present 1 THEFT"
+            assert kept(Browser(Machine(4), app).explore()).found is None
 
     def test_survives_any_number_of_losses_in_one_generation(self) -> None:
         """A second recovery of the same generation is as free as the first."""
@@ -112,7 +129,7 @@ class TestThief:
 
         assert GUARDS["P7"].expects(plan) == rounds(exploration), told(exploration.best_trace)
 
-    @pytest.mark.parametrize("plan", [plan for plan in PLANS if not PLANS[plan].holds])
+    @pytest.mark.parametrize("plan", ON_TWO_HOSTS)
     def test_is_stopped_in_time_on_two_hosts(self, plan: str) -> None:
         """Clocks that differ by the leeway give the thief not one round more."""
         exploration = run_thief("P7, two hosts", plan)
@@ -132,7 +149,8 @@ class TestThief:
 
     def test_stays_undetected_under_p6_with_requests_held_open(self) -> None:
         """An `advance` without a bound in time gives the successor to whoever waits for it."""
-        found = run_thief("P6", "held requests").found
+        plan = replace(GUARDS["P6"].thief("held requests").plan, holds=1)
+        found = Thief(GUARDS["P6"].machine, plan).explore().found
 
         assert found is not None
         assert any("thief closes" in step for step in found)
@@ -213,78 +231,3 @@ class TestExplorer:
         sizes = [Browser(Machine(4), Scenario(in_flight=n)).explore().states for n in (1, 2, 3)]
 
         assert sizes == sorted(set(sizes))
-
-
-class TestMachine:
-    """What a `Row` leaves out makes no difference to the shipped functions."""
-
-    SESSION = Session(
-        id="sid",
-        subject="alice",
-        created_at=0.0,
-        auth_time=0.0,
-        expires_at=1e9,
-        idle_expires_at=1e9,
-        current=CURRENT,
-        previous=CURRENT - 1,
-        rotated_at=NOW,
-    )
-
-    @pytest.mark.parametrize("forked", [False, True])
-    @pytest.mark.parametrize("offset", [-3, -2, -1, 0, 1])
-    def test_from_the_grace_on_the_age_does_not_matter(self, offset: int, forked: bool) -> None:
-        """Every age of a rotation from W on is the same to both functions."""
-        session = replace(self.SESSION, previous=CURRENT - 1 - forked, forked=forked)
-        answers = {
-            (
-                rotation.present(session, CURRENT + offset, now=NOW + age, grace=4)[0],
-                rotation.advance(
-                    session, CURRENT + offset, verdict, seen, now=NOW + age, grace=4, idle=9
-                )[0],
-                verdict,
-                seen,
-            )
-            for age in (4, 5, 9, 1000)
-            for verdict in Verdict
-            for seen in (CURRENT - 1, CURRENT)
-        }
-
-        assert len(answers) == 2 * len(Verdict)
-
-    @pytest.mark.parametrize("offset", [-2, -1, 0])
-    def test_beyond_two_generations_the_last_recovery_does_not_matter(self, offset: int) -> None:
-        """A late recovery two generations ago is like none."""
-        verdicts = {
-            rotation.present(
-                replace(self.SESSION, late=late), CURRENT + offset, now=NOW + 5, grace=4
-            )[0]
-            for late in (CURRENT - 2, CURRENT - 3, CURRENT - 50, -1)
-        }
-
-        assert len(verdicts) == 1
-
-    @pytest.mark.parametrize("row", [Row(), Row(1, 0, 0), Row(1, 4, 1), Row(2, 3, 0, forked=True)])
-    def test_a_row_is_its_session_and_back(self, row: Row) -> None:
-        """Nothing that a row holds is lost on the way through a real session."""
-        machine = Machine(4)
-
-        assert row == machine._row(machine._session(row))
-
-    def test_hosts_agree_on_a_theft(self) -> None:
-        """Clocks that differ by the leeway do not make a theft out of an honest presentation."""
-        machine = Machine(6, skew=1)
-        for age in range(-1, 7):
-            for late in range(3):
-                row = Row(1, age, late)
-                for offset in (-3, -2, -1, 0, 1):
-                    thefts = [machine.present(row, offset, h)[0] is Verdict.THEFT for h in (0, 1)]
-                    assert len(set(thefts)) == 1
-
-    def test_faults_are_spent_not_given(self) -> None:
-        """A run ends with no fault below zero: a slow leg needs its own fault."""
-        slow = Scenario(Faults(slow_handler=1), in_flight=2)
-        none = Scenario(Faults(), in_flight=2)
-
-        assert (
-            Browser(Machine(4), slow).explore().states > Browser(Machine(4), none).explore().states
-        )

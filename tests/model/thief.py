@@ -61,6 +61,9 @@ class Plan:
         skips: It may leave gaps out; such a gap is no joint round.
         by_cookie: It has had access in a gap only if it got a cookie, else already if a request of
             its was let in.
+        thief_alone: The thief calls the refresh endpoint, where `advance` is told that the client
+            is alone: an app, an SDK, a second copy of the token.
+        victim_alone: So does the victim.
         rounds: The joint rounds after which it counts as undetected.
     """
 
@@ -69,6 +72,8 @@ class Plan:
     per_gap: int = 2
     skips: bool = False
     by_cookie: bool = False
+    thief_alone: bool = False
+    victim_alone: bool = False
     rounds: int = 6
     ttl: int = 9
 
@@ -122,7 +127,9 @@ class Thief:
         if verdict not in ACCEPTED:
             yield step, self._over(heist)
             return
-        handed, row, shift = self.machine.advance(row, heist.jar, verdict, 0, host)
+        handed, row, shift = self.machine.advance(
+            row, heist.jar, verdict, 0, host, alone=self.plan.victim_alone
+        )
         after = heist._replace(
             row=row,
             jar=heist.jar - shift if handed is None else handed,
@@ -164,7 +171,12 @@ class Thief:
     def _advance(self, heist: Heist, request: Held, step: Step) -> Iterator[tuple[Step, Heist]]:
         verdict = _VERDICTS[request.verdict]
         handed, row, shift = self.machine.advance(
-            heist.row, request.offset, verdict, request.seen, request.host
+            heist.row,
+            request.offset,
+            verdict,
+            request.seen,
+            request.host,
+            alone=self.plan.thief_alone,
         )
         after = self._rebased(heist._replace(row=row), shift)
         if handed is not None:
