@@ -78,6 +78,8 @@ ROWS = {
     "": 4,
     "__main__": 5,
     "cli": 5,
+    "compat": 5,
+    "compat.fastapi": 5,
     "testing": 5,
     "testing.replay": 5,
     "testing.samples": 5,
