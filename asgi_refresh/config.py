@@ -28,8 +28,9 @@ class Config:
     How long things live, where they are kept, and who may ask.
 
     Attributes:
-        access_lifetime: Of an access token. With a store at least twice `window`.
-        refresh_before: An access token with less than this left is replaced.
+        access_lifetime: Of an access token.
+        refresh_before: An access token with less than this left is replaced. With a store, what
+            it leaves of `access_lifetime` is at least twice `window`.
         idle_lifetime: A session unused for this long ends.
         session_lifetime: The absolute end of a session; nothing outlives it.
         rotation_grace: How long the generation before is still taken for a request that was on
@@ -119,12 +120,18 @@ class Config:
         Check what only rotation needs: two generations never fit into one request's way.
 
         Raises:
-            ConfigurationError: `access_lifetime` is shorter than twice `window`.
+            ConfigurationError: `access_lifetime` less `refresh_before` is shorter than twice
+                `window`.
         """
         _require(
             self.access_lifetime >= 2 * self.window,
             "with a store, access_lifetime must be at least 2 * (rotation_grace + 2 * leeway) ="
             f" {2 * self.window}",
+        )
+        _require(
+            self.access_lifetime - self.refresh_before >= 2 * self.window,
+            "with a store, refresh_before must leave at least 2 * (rotation_grace + 2 * leeway) ="
+            f" {2 * self.window} of access_lifetime",
         )
 
 

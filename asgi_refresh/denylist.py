@@ -22,6 +22,7 @@ from .tokens import AccessToken
 _LONGEST_PAUSE = 30.0  # seconds between tries while the store is away
 _SWEEP = 30.0  # seconds between two sweeps of entries that are over
 _MOST_OF_A_SESSION = 32
+_MOST_PAGES = 10_000  # then a store has been telling for ever
 
 
 class Denylist:
@@ -67,7 +68,9 @@ class Denylist:
                 with anyio.fail_after(self._patience):
                     await self._flight.run("poll", self._poll)
             except TimeoutError:
-                raise StoreUnavailable("the store did not answer in time") from None
+                if self._max_age is None:
+                    raise StoreUnavailable("the store did not answer in time") from None
+                self._put_off()
 
     def refuses(self, token: AccessToken) -> bool:
         """Return whether *token* is refused, by what is known at this moment."""
@@ -101,9 +104,7 @@ class Denylist:
         except StoreUnavailable:
             if self._max_age is None:
                 raise
-            failed = self._clock()
-            self.good_from, self.good_until = began, failed + self._pause
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+            self._put_off()
             return
         self._pause = 1.0
         if self._max_age is not None:
@@ -111,15 +112,21 @@ class Denylist:
         if began >= self._next_sweep:
             self._sweep(began)
 
+    def _put_off(self) -> None:
+        """Go by the old answer for a while, a longer one each time."""
+        self.good_from = self._clock()
+        self.good_until = self.good_from + self._pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
     async def _read(self) -> None:
         """Read the log to its end, in pages: what was read stays read if a later one fails."""
-        more = True
-        while more:
+        for _ in range(_MOST_PAGES):
             before = self._cursor
             entries, self._cursor = await self._store.revocations(before)
             for entry in entries:
                 self.note(entry)
-            more = len(entries) >= BATCH and self._cursor != before
+            if len(entries) < BATCH or self._cursor == before:
+                return
 
     def _sweep(self, now: float) -> None:
         self._next_sweep = now + _SWEEP

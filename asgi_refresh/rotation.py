@@ -52,6 +52,7 @@ class Verdict(Enum):
 
 
 _LEAP = 1000  # as many rotations take days, the oldest backup that anybody restores
+# The first two past the grace; FORK is, unless the store has lost what it was decided on.
 _ROTATES = frozenset({Verdict.CURRENT, Verdict.FORK, Verdict.AHEAD})
 ACCEPTED = _ROTATES | {Verdict.GRACE, Verdict.LATE}
 """The verdicts that keep the browser signed in."""
@@ -131,7 +132,6 @@ def advance(
     now = _not_before_rotation(session, now)
     age = inf if session.rotated_at is None else now - session.rotated_at
     unchanged = session.current == seen
-    # FORK, too, was decided past the grace; unless the store has lost what was decided on.
     if unchanged and verdict in _ROTATES and (verdict is Verdict.AHEAD or age >= grace):
         session = _rotated(session, generation, verdict, now=now, idle=idle)
         return session.current, session

@@ -1,77 +1,57 @@
 """
-What keeping a browser signed in costs, beside its peers: one process, one interleaved run.
+What it costs: a request, a rotation on each store, and a store as it grows.
 
-    python -m benchmarks [--rounds N] [--requests N]
+    python -m benchmarks [--quick] [--rounds N] [--requests N]
+    python -m benchmarks stores [--quick] [--sessions N] [--stores NAME …]
+    python -m benchmarks scale [--quick] [--sessions N N …] [--stores NAME …]
 
-Every round runs every variant once, in rotated order, on scopes built beforehand from fresh bytes.
-The least time of all rounds counts; the bare application's is taken off. These machines are noisy:
-believe the ratios, and of those only what repeats.
+The first needs nothing but this package; see `hot`, `rotations` and `scale` for what they measure.
+`stores` and `scale` use a Redis server that they start, and the databases at TEST_POSTGRESQL_URL
+and TEST_MARIADB_URL, as the tests do; what is not there is left out. They drop what they made.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import platform
-from importlib.metadata import version
+import importlib
 
-from asgi_refresh import __version__
-from benchmarks.harness import Measured, measure
-from benchmarks.variants import VARIANTS
-
-GOALS = [
-    ("jwt.decode of the same token / hot", "jwt.decode", "hot", ">=", 15.0),
-    ("plain PyJWT middleware / hot", "plain PyJWT middleware", "hot", ">=", 15.0),
-    ("Starlette SessionMiddleware / hot", "SessionMiddleware", "hot", ">=", 7.0),
-    ("hot / verify floor", "hot", "verify floor", "<=", 0.5),
-    ("handler reads auth / hot", "hot, handler reads auth", "hot", "<=", 1.8),
-    ("same-origin POST / hot", "hot, same-origin POST", "hot", "<=", 2.5),
-    ("50 cookies / hot", "hot, 50 cookies", "hot", "<=", 1.4),
-    ("ES256 / hot", "hot, ES256", "hot", "<=", 1.15),
-    ("no cookie of ours / hot", "no cookie", "hot", "<=", 1.0),
-    ("first sight / verify floor", "first sight", "verify floor", "<=", 1.5),
-    ("stateless refresh / refresh floor", "stateless refresh", "refresh floor", "<=", 1.6),
-    ("bad signature / plain PyJWT middleware", "bad signature", "bad signature, PyJWT", "<=", 0.2),
-]
+STORES = ["memory", "sqlite", "redis", "postgresql", "postgresql-psycopg", "mariadb"]
+SCALED = ["redis", "sqlite", "postgresql"]
 
 
 def main() -> None:
-    """Measure, and print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--requests", type=int, default=2000)
+    """Run what the command line names."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", nargs="?", choices=["hot", "stores", "scale"], default="hot")
+    parser.add_argument("--quick", action="store_true", help="small numbers, to see that it runs")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--requests", type=int, help="in each round of the hot path")
+    parser.add_argument("--sessions", type=int, nargs="+", help="how many are kept")
+    parser.add_argument("--stores", choices=STORES, nargs="+")
     options = parser.parse_args()
-    measured = asyncio.run(measure(VARIANTS, rounds=options.rounds, requests=options.requests))
-    print(versions())
-    print(costs(measured))
-    print(ratios(measured))
-
-
-def versions() -> str:
-    """Return what was measured on."""
-    names = ("pyjwt", "cryptography", "starlette", "itsdangerous", "anyio")
-    found = ", ".join(f"{name} {version(name)}" for name in names)
-    python = f"CPython {platform.python_version()} {platform.machine()}"
-    return f"{python}; asgi_refresh {__version__}, {found}\n"
-
-
-def costs(measured: Measured) -> str:
-    """Return the table of times."""
-    lines = ["| variant | µs over bare, least | median |", "| --- | ---: | ---: |"]
-    for name, times in measured.over_bare().items():
-        lines.append(f"| {name} | {times.least:.2f} | {times.median:.2f} |")
-    return "\n".join(lines) + "\n"
-
-
-def ratios(measured: Measured) -> str:
-    """Return the table of ratios, beside the goals of the design."""
-    over = measured.over_bare()
-    lines = ["| ratio | measured | goal | |", "| --- | ---: | ---: | --- |"]
-    for label, above, below, sign, goal in GOALS:
-        ratio = over[above].least / over[below].least
-        met = ratio >= goal if sign == ">=" else ratio <= goal
-        lines.append(f"| {label} | {ratio:.2f} | {sign} {goal:g} | {'met' if met else 'missed'} |")
-    return "\n".join(lines) + "\n"
+    rounds, quick, sessions = options.rounds, options.quick, options.sessions
+    # Imported when asked for: the stores' drivers are no part of the hot path, nor it of theirs.
+    if options.what == "hot":
+        importlib.import_module("benchmarks.hot").run(
+            rounds=rounds or (3 if quick else 21),
+            requests=options.requests or (200 if quick else 2000),
+        )
+    elif options.what == "stores":
+        importlib.import_module("benchmarks.rotations").run(
+            options.stores or STORES,
+            rounds=rounds or (2 if quick else 9),
+            sessions=(sessions or [1_000 if quick else 20_000])[0],
+        )
+    else:
+        importlib.import_module("benchmarks.scale").run(
+            options.stores or SCALED,
+            rounds=rounds or (20 if quick else 200),
+            sessions=sessions or ([1_000, 10_000] if quick else [100_000, 1_000_000]),
+        )
 
 
 if __name__ == "__main__":

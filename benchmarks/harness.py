@@ -5,12 +5,11 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Message = dict[str, Any]
-App = Callable[[Any, Any, Any], Awaitable[None]]
+from benchmarks.browser import App, Message, receive
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,6 @@ PLAIN: set[str] = set()
 BATCH = 20
 
 
-async def _receive() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
 async def _send(message: Message) -> None:
     pass
 
@@ -95,7 +90,7 @@ async def _check(variant: Variant) -> None:
 
     for _ in range(2):  # the second time what is remembered is remembered
         messages.clear()
-        await variant.app(variant.scope(), _receive, send)
+        await variant.app(variant.scope(), receive, send)
     variant.check(messages)
 
 
@@ -113,6 +108,6 @@ async def _time(variant: Variant, requests: int) -> float:
         elif variant.app is not None:
             app = variant.app
             for scope in inputs:
-                await app(scope, _receive, _send)
+                await app(scope, receive, _send)
         total += time.perf_counter() - began
     return total / (requests // BATCH * BATCH) * 1e6

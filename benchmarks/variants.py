@@ -19,72 +19,17 @@ from starlette.requests import HTTPConnection
 
 from asgi_refresh import Auth, Issuer, Key, MemoryStore, RefreshMiddleware, Tokens
 from asgi_refresh.cache import TokenCache
-from benchmarks.harness import App, Message, Variant
+from benchmarks.browser import HEADERS, NOISE, App, Message, bare, quiet, scopes
+from benchmarks.harness import Variant
 
 SECRET = os.urandom(32)
 CLAIMS = {"scope": "read write", "role": "member"}
-
-
-def quiet(_event: object) -> None:
-    """Keep events out of the measurement."""
-
-
-async def bare(scope: Any, receive: Any, send: Any) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-    await send({"type": "http.response.body", "body": b"ok"})
 
 
 async def reads(scope: Any, receive: Any, send: Any) -> None:
     Auth.of(scope).subject  # noqa: B018
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     await send({"type": "http.response.body", "body": b"ok"})
-
-
-HEADERS = [(b"content-type", b"text/plain"), (b"content-length", b"2")]
-
-BROWSER = [
-    (b"host", b"app.example"),
-    (b"connection", b"keep-alive"),
-    (b"sec-ch-ua", b'"Chromium";v="156", "Not.A/Brand";v="99"'),
-    (b"sec-ch-ua-mobile", b"?0"),
-    (b"sec-ch-ua-platform", b'"Linux"'),
-    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/156.0.0.0"),
-    (b"accept", b"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-    (b"sec-fetch-site", b"same-origin"),
-    (b"sec-fetch-mode", b"cors"),
-    (b"sec-fetch-dest", b"empty"),
-    (b"referer", b"https://app.example/dashboard"),
-    (b"accept-encoding", b"gzip, deflate, br, zstd"),
-    (b"accept-language", b"en-GB,en;q=0.9"),
-]
-NOISE = [f"_ga_{n}=GS1.1.{n}7955{n}9956.1.0.179559995{n}.0.0.0" for n in range(6)]
-
-
-def scopes(
-    cookies: list[str], *, method: str = "GET", extra: tuple[tuple[bytes, bytes], ...] = ()
-) -> Callable[[], dict[str, Any]]:
-    """Return a factory of scopes as a server makes them: every bytes object is a new one."""
-    header = "; ".join(cookies).encode()
-    fields = [*BROWSER, *extra, *([(b"cookie", header)] if cookies else [])]
-
-    def scope() -> dict[str, Any]:
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "https",
-            "path": "/dashboard",
-            "raw_path": b"/dashboard",
-            "query_string": b"",
-            "root_path": "",
-            "headers": [(bytes(bytearray(n)), bytes(bytearray(v))) for n, v in fields],
-            "client": ("192.0.2.7", 51234),
-            "server": ("app.example", 443),
-            "state": {},
-        }
-
-    return scope
 
 
 def tokens(issuer: Issuer) -> Tokens:

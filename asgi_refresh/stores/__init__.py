@@ -17,13 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["RedisStore", "SQLAlchemyStore", "SQLiteStore", "open_store"]
 
 _EXTRAS = {"RedisStore": "redis", "SQLAlchemyStore": "sqlalchemy"}
-_REDIS = {
-    "redis": "redis",
-    "rediss": "rediss",
-    "unix": "unix",
-    "valkey": "redis",
-    "valkeys": "rediss",
-}
+_REDIS = {"redis", "rediss", "unix", "valkey", "valkeys"}
 _DRIVERS = {
     "postgresql": "postgresql+asyncpg or postgresql+psycopg",
     "mysql": "mysql+asyncmy",
@@ -66,20 +60,12 @@ def open_store(url: str) -> Store:
         return SQLiteStore(path)
     try:
         if base in _REDIS and kind in ("", "cluster"):
-            return _open_redis(f"{_REDIS[base]}:{rest}", cluster=kind != "")
+            return cast("Store", __getattr__("RedisStore")(url))
         if kind or base in _DRIVERS:
             return _open_sql(url, base, kind)
     except Exception as error:  # ImportError, ValueError, or SQLAlchemy's of its own
         raise ConfigurationError(f"cannot open this store: {error}") from error
     raise ConfigurationError(f"no store has the scheme {scheme!r}")
-
-
-def _open_redis(url: str, *, cluster: bool) -> Store:
-    store = __getattr__("RedisStore")
-    if not cluster:
-        return cast("Store", store(url))
-    client = importlib.import_module("redis.asyncio").RedisCluster.from_url(url)
-    return cast("Store", store(client))
 
 
 def _open_sql(url: str, base: str, kind: str) -> Store:

@@ -29,8 +29,8 @@ class RedisStore:
     The server must not evict keys (`maxmemory-policy noeviction`), and should write them to disk.
 
     Args:
-        client: A `redis.asyncio.Redis` or `RedisCluster` of the application's own, or a URL, for
-            which a client with a pool that waits is made.
+        client: A `redis.asyncio.Redis` or `RedisCluster` of the application's own, or a URL as
+            `open_store` takes it, for which a client with a pool that waits is made.
         prefix: What every key begins with, to keep applications apart.
         shards: Into how many slots of a cluster the keys are spread; 64 on a cluster, else one.
             Every process must say the same, and changing it ends every session.
@@ -41,8 +41,7 @@ class RedisStore:
     ) -> None:
         self._owns = isinstance(client, str)
         if isinstance(client, str):
-            pool: Any = BlockingConnectionPool  # untyped keywords
-            client = Redis(connection_pool=pool.from_url(client))
+            client = _connect(client)
         if not 0 <= shards <= 16384 or set("{}") & set(prefix):
             raise ValueError("shards: 1 to 16384; a prefix is without braces")
         self._client: Any = client
@@ -150,7 +149,11 @@ class RedisStore:
         return cast("list[Any]", await pipeline.execute())
 
     async def purge(self, now: float) -> int:
-        """Drop revocations that are over; sessions go by themselves."""
+        """
+        Drop revocations that are over, of the oldest in every shard; sessions go by themselves.
+
+        Entries end in the order they were written, but for a difference of clocks.
+        """
         gone = 0
         for tag in self._tags:
             gone += int(await lua.PURGE.run(self._client, [f"{tag}log"], now, BATCH))
@@ -160,7 +163,6 @@ class RedisStore:
         """Close the connections, where the store was made from a URL."""
         if self._owns:
             await self._client.aclose()
-            await self._client.connection_pool.disconnect()
 
     def _tag(self, session_id: str) -> str:
         if self._shards == 1:
@@ -169,6 +171,16 @@ class RedisStore:
             return self._tags[int(session_id[:4], 16) % self._shards]
         except ValueError:  # no id of ours
             return self._tags[0]
+
+
+def _connect(url: str) -> Redis | RedisCluster:
+    scheme, _, rest = url.partition(":")
+    kind, cluster, _ = scheme.partition("+cluster")
+    url = f"{kind.replace('valkey', 'redis')}:{rest}"
+    if cluster:
+        return RedisCluster.from_url(url)
+    pool: Any = BlockingConnectionPool  # untyped keywords
+    return Redis.from_pool(pool.from_url(url))
 
 
 def _milliseconds(seconds: float) -> int:

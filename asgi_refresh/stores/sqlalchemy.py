@@ -9,10 +9,13 @@ that writers seldom wait for one another.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
 import zlib
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -23,15 +26,41 @@ from asgi_refresh.store import BATCH
 
 from .tables import HOUR, ends_hour, make_tables, values_of
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _SHARDS: Final = 8
+_RUNNING: Final[set[asyncio.Task[Any]]] = set()  # the event loop itself keeps no task alive
+
+
+def _whole(operation: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """
+    Let *operation* come to its end though its caller is cancelled, as every timeout does.
+
+    Drivers that are stopped in the middle of an answer leave connections of no use in the pool.
+    """
+
+    @functools.wraps(operation)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        task = asyncio.ensure_future(operation(*args, **kwargs))
+        _RUNNING.add(task)
+        task.add_done_callback(_ended)
+        return await asyncio.shield(task)
+
+    return call
+
+
+def _ended(task: asyncio.Task[Any]) -> None:
+    _RUNNING.discard(task)
+    if not task.cancelled():
+        task.exception()  # known to the caller, if there still is one
 
 
 class SQLAlchemyStore:
     """
     Keeps sessions in three tables of the application's database. On asyncio only.
 
-    PostgreSQL (asyncpg, psycopg), MySQL and MariaDB (asyncmy, aiomysql), SQLite (aiosqlite). All
-    reads and writes must go to one primary.
+    PostgreSQL (asyncpg, psycopg), MySQL and MariaDB (asyncmy), SQLite (aiosqlite). All reads and
+    writes must go to one primary.
 
     Args:
         engine: The application's own; its pool and its connections' settings are used. Or a URL
@@ -49,17 +78,28 @@ class SQLAlchemyStore:
         self._engine = engine
         self.metadata = sa.MetaData()
         self._sessions, self._log, self._shards = make_tables(self.metadata, prefix)
-        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._mysql = engine.dialect.name in ("mysql", "mariadb")
+        # Not for MySQL: where its drivers lose a connection, SQLAlchemy then loses its place in
+        # the pool as well, because it sets the level back over the connection that is gone.
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         # Stricter levels answer a lost race with an error where False is wanted.
-        sqlite = engine.dialect.name == "sqlite"
-        self._steps = (
-            engine if sqlite else engine.execution_options(isolation_level="READ COMMITTED")
-        )
+        self._committed = engine
+        if engine.dialect.name != "sqlite" and not self._mysql:
+            self._committed = engine.execution_options(isolation_level="READ COMMITTED")
         table = self._sessions
-        self._row = sa.select(*(table.c[name] for name in FIELDS))
-        self._update = sa.update(table).where(
+        wanted: sa.BindParameter[str] = sa.bindparam("wanted")
+        row = sa.select(*(table.c[name] for name in FIELDS))
+        self._get, self._find = (
+            row.where(table.c.id == wanted),
+            row.where(table.c.subject == wanted),
+        )
+        # An index that is left alone keeps an update cheap, so most leave out the hour.
+        mutable = [name for name in FIELDS if name not in ("id", "subject", "created_at")]
+        update = sa.update(table).where(
             table.c.id == sa.bindparam("old_id"), table.c.version == sa.bindparam("old_version")
         )
+        self._update = update.values({name: sa.bindparam(name) for name in mutable})
+        self._update_end = self._update.values(ends_hour=sa.bindparam("ends_hour"))
 
     def __repr__(self) -> str:
         return f"<SQLAlchemyStore {self._engine.dialect.name}, {self._sessions.name}>"
@@ -81,53 +121,72 @@ class SQLAlchemyStore:
             else:
                 return
 
+    @contextlib.asynccontextmanager
+    async def _single(self) -> AsyncGenerator[AsyncConnection]:
+        """Yield a connection on which every statement is a step of its own."""
+        begun = self._engine.begin() if self._mysql else self._autocommit.connect()
+        async with begun as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def _steps(self) -> AsyncGenerator[AsyncConnection]:
+        """Yield a connection on which all statements are one step."""
+        async with self._committed.begin() as connection:
+            if self._mysql:
+                await connection.execute(sa.text("SET TRANSACTION ISOLATION LEVEL READ COMMITTED"))
+            yield connection
+
+    @_whole
     async def add(self, session: Session) -> None:
-        """Keep a new session; `sqlalchemy.exc.IntegrityError` if its id exists."""
-        async with self._single.connect() as connection:
+        """Keep a new session; `IntegrityError` if its id exists."""
+        async with self._single() as connection:
             await connection.execute(sa.insert(self._sessions), values_of(session))
 
+    @_whole
     async def get(self, session_id: str) -> Session | None:
         """Return the session; None if there is none."""
-        async with self._single.connect() as connection:
-            found = await connection.execute(self._row.where(self._sessions.c.id == session_id))
+        async with self._single() as connection:
+            found = await connection.execute(self._get, {"wanted": session_id})
             row = found.first()
             return None if row is None else from_row(row)
 
+    @_whole
     async def replace(
         self, old: Session, new: Session, revocation: Revocation | None = None
     ) -> bool:
         """Put *new* in the place of *old*; False if that is no longer what is kept."""
         if revocation is None:
-            async with self._single.connect() as connection:
+            async with self._single() as connection:
                 return await self._replace(connection, old, new)
-        async with self._steps.connect() as connection, connection.begin() as transaction:
+        async with self._steps() as connection:
             await self._remember(connection, old.id, [revocation])
             replaced = await self._replace(connection, old, new)
-            if not replaced:
+            transaction = connection.get_transaction()
+            if not replaced and transaction is not None:
                 await transaction.rollback()
             return replaced
 
     async def _replace(self, connection: AsyncConnection, old: Session, new: Session) -> bool:
-        values = values_of(new)
-        for name in ("id", "subject", "created_at"):
+        same_hour = ends_hour(old) == ends_hour(new)
+        values = values_of(new) | {"old_id": old.id, "old_version": old.version}
+        for name in ("id", "subject", "created_at", *(("ends_hour",) if same_hour else ())):
             del values[name]
-        if ends_hour(old) == values["ends_hour"]:
-            del values["ends_hour"]  # an index that is left alone keeps the update cheap
-        update = self._update.values({name: sa.bindparam(name) for name in values})
-        values |= {"old_id": old.id, "old_version": old.version}
+        update = self._update if same_hour else self._update_end
         return (await connection.execute(update, values)).rowcount == 1
 
+    @_whole
     async def revoke(self, session_id: str, revocation: Revocation) -> bool:
         """Delete the session and log *revocation*."""
-        async with self._steps.begin() as connection:
+        async with self._steps() as connection:
             await self._remember(connection, session_id, [revocation])
             delete = sa.delete(self._sessions).where(self._sessions.c.id == session_id)
             return (await connection.execute(delete)).rowcount == 1
 
+    @_whole
     async def revoke_subject(self, subject: str, revocation: Revocation) -> int:
         """Delete every session of *subject*, logging each."""
         table = self._sessions
-        async with self._steps.begin() as connection:
+        async with self._steps() as connection:
             await self._lock(connection, subject)
             ids = sa.select(table.c.id).where(table.c.subject == subject).with_for_update()
             ended = list((await connection.execute(ids)).scalars())
@@ -138,20 +197,22 @@ class SQLAlchemyStore:
                 await connection.execute(delete, [{"ended": session_id} for session_id in ended])
             return len(ended)
 
+    @_whole
     async def find(self, subject: str) -> list[Session]:
         """Return the sessions of *subject*."""
-        async with self._single.connect() as connection:
-            found = await connection.execute(self._row.where(self._sessions.c.subject == subject))
+        async with self._single() as connection:
+            found = await connection.execute(self._find, {"wanted": subject})
             return [from_row(row) for row in found]
 
+    @_whole
     async def revocations(self, cursor: str | None) -> tuple[list[Revocation], str]:
         """
         Return what was logged since *cursor*: the last number seen in every shard.
 
         A counter that is behind it has been restored from a backup: its shard is read anew.
         """
-        last = [int(number) for number in cursor.split()] if cursor else [0] * _SHARDS
-        async with self._single.connect() as connection:
+        last = [*map(int, cursor.split())] if cursor else [0] * _SHARDS
+        async with self._single() as connection:
             counted = await connection.execute(sa.select(self._shards))
             counters: dict[int, int] = {row.shard: row.number for row in counted}
             since = {
@@ -176,31 +237,40 @@ class SQLAlchemyStore:
         found = await connection.execute(query.limit(BATCH))
         return [tuple(row) for row in found]
 
+    @_whole
     async def purge(self, now: float) -> int:
         """Drop up to `BATCH` sessions that ended, and as many revocations that are over."""
         table, log = self._sessions, self._log
         over = sa.or_(table.c.expires_at <= now, table.c.idle_expires_at <= now)
+        # In the order of the index, or PostgreSQL's generic plan reads the whole table.
         ended = sa.select(table.c.id).where(table.c.ends_hour <= int(now // HOUR), over)
-        # The BATCH-th oldest entry bounds what one statement deletes.
-        bound = sa.select(log.c.until).order_by(log.c.until).offset(BATCH - 1).limit(1)
-        async with self._single.connect() as connection:
-            ids = list((await connection.execute(ended.limit(BATCH))).scalars())
-            sessions = sa.delete(table).where(table.c.id.in_(ids), over)
-            dropped = (await connection.execute(sessions)).rowcount if ids else 0
-            until = (await connection.execute(bound)).scalar()
-            entries = sa.delete(log).where(log.c.until <= min(now, now if until is None else until))
-            return dropped + (await connection.execute(entries)).rowcount
+        ended = ended.order_by(table.c.ends_hour).limit(BATCH)
+        past = sa.select(log.c.until).where(log.c.until <= now).order_by(log.c.until).limit(BATCH)
+        dropped = 0
+        async with (self._steps if self._mysql else self._single)() as connection:
+            ids = list((await connection.execute(ended)).scalars())
+            if ids:
+                sessions = sa.delete(table).where(table.c.id.in_(ids), over)
+                dropped = (await connection.execute(sessions)).rowcount
+            ends = list((await connection.execute(past)).scalars())
+            if ends:
+                entries = sa.delete(log).where(log.c.until.between(ends[0], ends[-1]))
+                dropped += (await connection.execute(entries)).rowcount
+        return dropped
 
     async def close(self) -> None:
         """Close the connections, where the store was made from a URL."""
         if self._owns:
             await self._engine.dispose()
 
-    async def _lock(self, connection: AsyncConnection, near: str, count: int = 0) -> int:
+    async def _lock(
+        self, connection: AsyncConnection, near: str, count: int = 0, least: int = 0
+    ) -> int:
         """Lock the shard of the log for *near* until the end of the transaction; count on."""
         shard, table = zlib.crc32(near.encode()) % _SHARDS, self._shards
-        counter = table.c.shard == shard
-        update = sa.update(table).where(counter).values(number=table.c.number + count)
+        counter, number = table.c.shard == shard, table.c.number + count
+        number = sa.case((number < least, sa.literal(least, sa.BigInteger)), else_=number)
+        update = sa.update(table).where(counter).values(number=number)
         if (await connection.execute(update)).rowcount != 1:
             raise RuntimeError(f"{table.name} has no row for shard {shard}: run create_tables()")
         return shard
@@ -209,7 +279,9 @@ class SQLAlchemyStore:
         self, connection: AsyncConnection, near: str, entries: Iterable[Revocation]
     ) -> None:
         logged = list(entries)
-        shard = await self._lock(connection, near, len(logged))
+        # At least the time in microseconds: after a restored backup no number is given again.
+        least = int(max(entry.at for entry in logged) * 1e6)
+        shard = await self._lock(connection, near, len(logged), least)
         counter = sa.select(self._shards.c.number).where(self._shards.c.shard == shard)
         last = (await connection.execute(counter)).scalar_one()
         rows = [

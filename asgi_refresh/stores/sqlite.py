@@ -61,10 +61,12 @@ _UPDATE = (
     f"UPDATE refresh_sessions SET {', '.join(f'{name} = :{name}' for name in _MUTABLE)}"  # noqa: S608
     " WHERE id = :id AND version = :old_version"
 )
-_LOG = (
-    "INSERT INTO refresh_revocations (session_id, at, until, access_from, jti)"
-    " VALUES (?, ?, ?, ?, ?)"
-)
+_LAST = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'refresh_revocations'"
+# At least the time in microseconds: after a restored backup no number is given again.
+_LOG = f"""
+    INSERT INTO refresh_revocations (number, session_id, at, until, access_from, jti)
+        VALUES (max(({_LAST}) + 1, ?), ?, ?, ?, ?, ?)
+"""  # noqa: S608
 _OVER = (
     ("refresh_sessions", "id", "min(expires_at, idle_expires_at)"),
     ("refresh_revocations", "number", "until"),
@@ -279,9 +281,9 @@ def _transaction(db: sqlite3.Connection, job: Callable[[sqlite3.Connection], T])
 
 def _last_number(db: sqlite3.Connection) -> int:
     """Return the last number that an entry got, whether it is still there or not."""
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'refresh_revocations'")
-    return int((row.fetchone() or (0,))[0])
+    return int(db.execute(_LAST).fetchone()[0])
 
 
 def _log(db: sqlite3.Connection, entry: Revocation) -> None:
-    db.execute(_LOG, (entry.session_id, entry.at, entry.until, entry.access_from, entry.jti))
+    row = (entry.session_id, entry.at, entry.until, entry.access_from, entry.jti)
+    db.execute(_LOG, (int(entry.at * 1e6), *row))

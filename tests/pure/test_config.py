@@ -285,11 +285,20 @@ def test_the_window_is_the_grace_and_twice_the_leeway(
 
 
 def test_with_rotation_an_access_token_lives_twice_the_window() -> None:
-    Config(access_lifetime=seconds(140)).check_rotating()
+    never = timedelta(0)
+    Config(access_lifetime=seconds(140), refresh_before=never).check_rotating()
 
-    short = Config(access_lifetime=seconds(140) - TICK)
+    short = Config(access_lifetime=seconds(140) - TICK, refresh_before=never)
     with pytest.raises(ConfigurationError, match=r"access_lifetime must be at least .* 0:02:20"):
         short.check_rotating()
+
+
+def test_with_rotation_refresh_before_leaves_twice_the_window() -> None:
+    Config(access_lifetime=seconds(200), refresh_before=seconds(60)).check_rotating()
+
+    eager = Config(access_lifetime=seconds(200), refresh_before=seconds(60) + TICK)
+    with pytest.raises(ConfigurationError, match=r"refresh_before must leave at least .* 0:02:20"):
+        eager.check_rotating()
 
 
 # --- no option without a reader -------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Several processes, real stores, and everything that goes wrong between them."""
