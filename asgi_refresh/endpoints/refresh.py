@@ -16,9 +16,18 @@ from asgi_refresh.errors import InvalidTokenError, StoreRequiredError
 from asgi_refresh.grants import Tokens
 from asgi_refresh.intents import SCOPE_KEY
 from asgi_refresh.issuer import Issuer
-from asgi_refresh.middleware import RefreshMiddleware
 
-from .wire import Answer, Endpoint, Parameters, Refused, authorization, body, parameters, respond
+from .wire import (
+    Answer,
+    Endpoint,
+    Inner,
+    Parameters,
+    Refused,
+    authorization,
+    body,
+    parameters,
+    respond,
+)
 
 _OVER = frozenset({"reused_token", "session_ended", "claims_refused"})
 _TRY_AGAIN = frozenset({"store_unavailable", "claims_unavailable"})
@@ -134,7 +143,7 @@ class RefreshEndpoint(Endpoint):
             await respond(send, Answer(401, {"error": "invalid_token"}, challenge))
 
 
-class _AlwaysDue(RefreshMiddleware):
+class _AlwaysDue(Inner):
     """Refreshes whatever is left of the access token."""
 
     def __init__(self, app: ASGIApp, issuer: Issuer) -> None:

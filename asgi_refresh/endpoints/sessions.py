@@ -13,9 +13,8 @@ from asgi_refresh.auth import Auth
 from asgi_refresh.credentials import Headers
 from asgi_refresh.errors import StoreRequiredError
 from asgi_refresh.issuer import Issuer
-from asgi_refresh.middleware import RefreshMiddleware
 
-from .wire import Answer, Endpoint, Refused, parameters
+from .wire import Answer, Endpoint, Inner, Refused, parameters
 
 
 class SignedInEndpoint(Endpoint):
@@ -29,7 +28,7 @@ class SignedInEndpoint(Endpoint):
     def __init__(self, issuer: Issuer) -> None:
         super().__init__(issuer.mint.timeout)
         self.issuer = issuer
-        self._around = RefreshMiddleware(super().__call__, issuer)
+        self._around = Inner(super().__call__, issuer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, behind a middleware: one further out has done its work."""

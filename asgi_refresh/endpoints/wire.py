@@ -12,11 +12,13 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import anyio
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_refresh.claims import parse_object
 from asgi_refresh.credentials import Headers, bearer_token, request_headers
 from asgi_refresh.errors import ClaimsUnavailable, InvalidTokenError, StoreUnavailable
+from asgi_refresh.issuer import Issuer
+from asgi_refresh.middleware import RefreshMiddleware
 
 MAX_BODY: Final = 16 * 1024
 """Bytes of a request body that are read."""
@@ -70,6 +72,14 @@ class Parameters:
         if not isinstance(value, str) or not value:
             raise Refused(400, "invalid_request")
         return value
+
+
+class Inner(RefreshMiddleware):
+    """A middleware for one endpoint, wherever that stands: `exclude` is for applications."""
+
+    def __init__(self, app: ASGIApp, issuer: Issuer) -> None:
+        super().__init__(app, issuer)
+        self._exclude, self._routed = (), False
 
 
 class Endpoint:
