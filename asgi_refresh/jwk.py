@@ -33,15 +33,14 @@ def load_pem(pem: str | bytes, password: bytes | None = None) -> tuple[Any, Any,
         ConfigurationError: It is no key that is of use here.
     """
     serialization = _cryptography().serialization
-    raw = pem.encode() if isinstance(pem, str) else pem
     try:
+        raw = pem.encode() if isinstance(pem, str) else pem
         if b"PRIVATE KEY-----" in raw:
             private = serialization.load_pem_private_key(raw, password)
             public = private.public_key()
         else:
             private, public = None, serialization.load_pem_public_key(raw)
-    except (ValueError, TypeError) as error:
-        # The message of the library says what is wrong with the form, and quotes nothing.
+    except Exception as error:  # noqa: BLE001 - whatever cryptography raises; may quote it
         raise ConfigurationError(f"not a key in PEM: {type(error).__name__}") from None
     return private, public, _algorithm_of(public)
 
@@ -75,6 +74,9 @@ def load_jwk(jwk: Mapping[str, Any] | str) -> tuple[Any, Any, str, str | None]:
         raise ConfigurationError(f"not a usable JWK: {type(error).__name__}") from None
     if members.get("use", "sig") != "sig":
         raise ConfigurationError("this JWK is not for signatures (use)")
+    ops: Any = members.get("key_ops", ["verify"])
+    if not isinstance(ops, list) or not ("sign" in ops or "verify" in ops):
+        raise ConfigurationError("this JWK is not for signatures (key_ops)")
     kid = members.get("kid")
     if kind == "oct":
         return key, None, name, kid
