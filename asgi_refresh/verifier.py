@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
@@ -26,6 +27,7 @@ from .tokens import AccessToken
 Jwks: TypeAlias = Mapping[str, Any]
 _MOST: Final = 256 * 1024  # bytes of a JWKS document that are read
 _REFETCH: Final = 60.0  # seconds between two fetches, whatever keys tokens name
+_STALE: Final = 300.0  # seconds after which keys are fetched again, in case one was withdrawn
 _RETRY: Final = 1.0  # seconds until the next, while there is no key at all
 
 
@@ -35,8 +37,9 @@ class Verifier:
 
     Args:
         source: The keys; or a JWKS document (RFC 7517, 5) as an object, the path of a file, or an
-            https URL. A file is read and a URL fetched at first use, and once more where a token
-            names a key that is not known, at most once a minute.
+            https URL. A file is read and a URL fetched at first use; again by the first request
+            after five minutes, so that a key which was withdrawn is refused; and where a token
+            names a key that is not known, at most once a minute. While that fails, the keys stay.
         issuer: Required as `iss`, exactly; None: tokens of a named issuer are refused.
         audience: Required as `aud`, exactly; None: tokens for an audience are refused.
         leeway: Seconds by which `iat` and `nbf` may lie in the future.
@@ -45,7 +48,7 @@ class Verifier:
         clock: Returns seconds since the epoch.
 
     Raises:
-        ConfigurationError: There is no key in *source*, or its URL is not https.
+        ConfigurationError: There is no key in *source*, or two of one id, or its URL is not https.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class Verifier:
         self.clock = clock
         self._timeout, self._cache = timeout, TokenCache(token_cache)
         self._flight = Flight[None]()
-        self._next_fetch = 0.0
+        self._next_fetch = self._stale_from = 0.0
         self._checks: dict[str, Any] = {"issuer": issuer, "audience": audience, "leeway": leeway}
         self._fetch: Callable[[], bytes] | None = None
         keys: Sequence[Key] = ()
@@ -74,6 +77,8 @@ class Verifier:
             keys = [source] if isinstance(source, Key) else list(source)
         if self._fetch is None and not keys:
             raise ConfigurationError("a verifier needs at least one key")
+        if len({key.id for key in keys}) != len(keys):
+            raise ConfigurationError("two keys of the verifier have the same id")
         self._use(keys)
 
     def __repr__(self) -> str:
@@ -100,6 +105,10 @@ class Verifier:
             InvalidTokenError: It is no access token of these keys.
             KeysUnavailable: There are no keys yet, and the document cannot be had.
         """
+        if self._fetch is not None and self._count and self.clock() >= self._stale_from:
+            # One request asks; the others go on with the keys there are.
+            self._stale_from = self.clock() + _REFETCH
+            await self._flight.run("keys", self._update)
         token = self._cache.get(raw)
         if token is not None:
             return token
@@ -124,6 +133,7 @@ class Verifier:
             return
         self._use(keys)
         self._next_fetch = self.clock() + _REFETCH
+        self._stale_from = self.clock() + _STALE
 
     def _use(self, keys: Sequence[Key]) -> None:
         # What a key that is gone has signed must not be remembered as good.
@@ -164,8 +174,12 @@ def _source(name: str, timeout: float) -> Callable[[], bytes]:
 
     def fetch() -> bytes:
         request = Request(name, headers={"accept": "application/json"})  # noqa: S310 - see above
-        with opener.open(request, timeout=timeout) as response:
-            document = cast("bytes", response.read(_MOST + 1))
+        try:
+            with opener.open(request, timeout=timeout) as response:
+                document = cast("bytes", response.read(_MOST + 1))
+        except HTTPError as error:
+            error.close()  # it is the response, and holds the connection
+            raise
         if len(document) > _MOST:
             raise ValueError("the JWKS document is too long")
         return document

@@ -47,6 +47,7 @@ class VerifierMiddleware:
         self.app, self.issuer = app, verifier
         self._name = None if cookie is None else cookie.encode()
         self._bearer, self._key, self._starlette = bearer, scope_key, starlette
+        self.refresh = None  # no cookie of ours: a `RefreshMiddleware` behind does its own work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Say who the request is, and let the application answer it."""
