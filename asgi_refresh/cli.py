@@ -178,7 +178,10 @@ def _of_secret(name: str) -> list[str]:
     secret = os.environ.get(name)
     if secret is None:
         return [f"{name} is not set in this environment, so the secret was not looked at"]
-    secret_bytes(secret)
+    try:
+        secret_bytes(secret)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from None
     if len(set(secret)) < 16:
         return [f"{name}: {len(set(secret))} different characters; make one with keygen"]
     return []

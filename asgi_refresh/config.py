@@ -220,8 +220,9 @@ def _check_requests(config: Config) -> None:
             f"trusted_origins: {origin!r} is not an origin; write 'https://app.example', with the"
             " scheme and without a path",
         )
-    for path in (*config.cross_origin_exempt, *config.exclude):
-        _require(path.startswith("/"), f"a path starts with '/': {path!r}")
+    for name in ("cross_origin_exempt", "exclude"):
+        for path in getattr(config, name):
+            _require(path.startswith("/"), f"{name}: a path starts with '/': {path!r}")
 
 
 LOCALHOST = Config(

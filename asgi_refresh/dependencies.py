@@ -5,17 +5,19 @@ FastAPI dependencies; anything that hands over a Starlette connection may call t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from datetime import timedelta
 from typing import TypeAlias
+from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.requests import HTTPConnection, Request
-from starlette.types import Message, Receive
+from starlette.types import Message
 
 from .auth import Auth
 from .cookies import collect
-from .credentials import cookie_header, request_headers
-from .endpoints.wire import Refused, authorization, parameters
+from .credentials import Headers, cookie_header, request_headers
+from .endpoints.wire import Parameters, Refused, authorization, parameters
 from .issuer import Issuer
 
 Requirement: TypeAlias = Callable[[HTTPConnection], Awaitable[Auth]]
@@ -105,7 +107,7 @@ def require_refresh_token(issuer: Issuer) -> Callable[[Request], Awaitable[str]]
         found = [value.decode("latin-1") for value in cookies]
         try:
             header = authorization(headers)
-            came = await parameters(headers, _receive(request), required=False)
+            came = await _parameters(request, headers)
             if came is not None:
                 found.append(came.text("refresh_token"))
             elif header is not None:
@@ -123,15 +125,24 @@ def require_refresh_token(issuer: Issuer) -> Callable[[Request], Awaitable[str]]
     return require
 
 
-def _receive(request: Request) -> Receive:
-    """Return a `receive` for the body, which a framework may have read already."""
-    stream = request.stream()
+async def _parameters(request: Request, headers: Headers) -> Parameters | None:
+    """Return what the body holds, which a framework may have read already."""
+    try:
+        async with aclosing(request.stream()) as stream:
 
-    async def receive() -> Message:
-        chunk = await anext(stream, b"")
-        return {"type": "http.request", "body": chunk, "more_body": chunk != b""}
+            async def receive() -> Message:
+                chunk = await anext(stream, b"")
+                return {"type": "http.request", "body": chunk, "more_body": chunk != b""}
 
-    return receive
+            return await parameters(headers, receive, required=False)
+    except RuntimeError:  # "Stream consumed": FastAPI has, for a route with form parameters
+        fields = (await request.form()).multi_items()
+        raw = urlencode([pair for pair in fields if isinstance(pair[1], str)]).encode()
+
+    async def again() -> Message:
+        return {"type": "http.request", "body": raw}
+
+    return await parameters(headers, again, required=False)
 
 
 def _refusal(

@@ -18,7 +18,7 @@ OTHERS: Final = frozenset({f"{PREFIX}STORE"})
 """Variables of that prefix that are no settings: the store's URL."""
 
 _UNITS: Final = {"ms": 0.001, "": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?) ?(ms|s|m|h|d|)\Z")
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?(ms|s|m|h|d|)\Z")
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -60,7 +60,9 @@ def _reader(name: str, default: Any) -> Callable[[str], Any]:
         return _cookie
     if isinstance(default, bool):
         return _boolean
-    if isinstance(default, int) or name == "max_sessions":
+    if name == "max_sessions":
+        return lambda text: _integer(text) if text else None  # no limit
+    if isinstance(default, int):
         return _integer
     if isinstance(default, tuple):
         return _words
@@ -80,10 +82,8 @@ def _boolean(text: str) -> bool:
     return text.lower() in _TRUE
 
 
-def _integer(text: str) -> int | None:
-    if text == "":
-        return None
-    if not text.isdecimal() or len(text) > 12:
+def _integer(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 12:
         raise ValueError(f"a whole number, not {text!r}")
     return int(text)
 
@@ -115,16 +115,21 @@ def _cookie(text: str) -> Cookie:
 def show(value: Any) -> str:
     """Return a setting as `parse` reads it."""
     if isinstance(value, timedelta):
-        seconds = value.total_seconds()
-        for unit in ("d", "h", "m"):
-            if seconds and seconds % _UNITS[unit] == 0:
-                return f"{seconds / _UNITS[unit]:g}{unit}"
-        return f"{seconds:g}s"
+        return _show_duration(value)
     if isinstance(value, Cookie):
         return _show_cookie(value)
     if isinstance(value, tuple):
         return " ".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _show_duration(value: timedelta) -> str:
+    for unit in ("d", "h", "m", "s"):
+        whole, rest = divmod(value, timedelta(seconds=_UNITS[unit]))
+        if whole and not rest:
+            return f"{whole}{unit}"
+    seconds, rest = divmod(value, timedelta(seconds=1))
+    return f"{seconds}.{rest.microseconds:06}".rstrip("0").rstrip(".") + "s"
 
 
 def _show_cookie(cookie: Cookie) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI
@@ -200,15 +200,15 @@ async def test_the_dependencies_work_behind_it(clock: Clock) -> None:
     app.add_middleware(VerifierMiddleware, verifier=Verifier(ONE, clock=clock))
 
     @app.get("/")
-    def me(auth: Auth = Depends(require_auth)) -> str:
+    def me(auth: Annotated[Auth, Depends(require_auth)]) -> str:
         return str(auth.subject)
 
     @app.get("/write")
-    def write(auth: Auth = Depends(require_scopes("write"))) -> str:
+    def write(auth: Annotated[Auth, Depends(require_scopes("write"))]) -> str:
         return "written"
 
     @app.get("/fresh")
-    def fresh(auth: Auth = Depends(require_fresh(timedelta(minutes=5)))) -> str:
+    def fresh(auth: Annotated[Auth, Depends(require_fresh(timedelta(minutes=5)))]) -> str:
         return "fresh"
 
     token = bearer(await raw(clock, scope="read"))
