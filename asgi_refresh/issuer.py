@@ -44,12 +44,12 @@ class Issuer:
 
     Args:
         key: A secret of at least 32 random bytes, from which every signing key is derived; or a
-            `Key` that other services verify with too; or several, newest first: the first signs,
-            all verify.
+            `Key` that other services verify with too; or several: the first signs, all verify. A
+            new one verifies on every host before it comes first.
         store: Where sessions are kept: refresh tokens rotate, reuse is detected, everything can be
             revoked. None: nothing is kept and nothing can be revoked.
-        secret: What refresh tokens are signed with, newest first. Needed with a `Key`; else the
-            bare secrets of *key* serve.
+        secret: What refresh tokens are signed with; of several as with *key*. Needed with a
+            `Key`; else the bare secrets of *key* serve.
         config: The settings.
         load_claims: Called with the `Session` at every refresh and login, sync or async; returns
             the claims of the next access token, or None to end the session. Without it the claims
