@@ -7,7 +7,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_refresh.auth import Auth
 from asgi_refresh.cookies import collect
@@ -126,7 +126,23 @@ class RefreshEndpoint(Endpoint):
             return
         # A middleware further out has looked at these cookies, but they were not due to it.
         inner = {name: value for name, value in scope.items() if name != SCOPE_KEY}
-        await self._by_cookie(inner, receive, send)
+        empty = False
+
+        async def forward(message: Message) -> None:
+            nonlocal empty
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                # Without new cookies nothing is refreshed: the rotation could not be written.
+                empty = all(name != b"set-cookie" for name, _ in message["headers"])
+            if not empty:
+                await send(message)
+
+        await self._by_cookie(inner, receive, forward)
+        if empty:
+            await respond(send, self._try_again())
+
+    def _try_again(self) -> Answer:
+        retry = {"retry-after": self._retry_after}
+        return Answer(503, {"error": "temporarily_unavailable"}, retry)
 
     async def _tell(self, scope: Scope, _receive: Receive, send: Send) -> None:
         auth = Auth.of(scope)
@@ -134,8 +150,7 @@ class RefreshEndpoint(Endpoint):
             left = max(0, int(auth.expires_at - self._issuer.clock()))
             await respond(send, Answer(200, {"expires_in": left}))
         elif auth.reason in _TRY_AGAIN:
-            retry = {"retry-after": self._retry_after}
-            await respond(send, Answer(503, {"error": "temporarily_unavailable"}, retry))
+            await respond(send, self._try_again())
         else:
             if auth.reason in _OVER:
                 auth.logout()  # both cookies are of no use any more

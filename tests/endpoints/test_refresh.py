@@ -409,6 +409,23 @@ async def test_with_the_store_away_a_cookie_gets_503_and_stays(
     assert (response.header("retry-after"), response.set_cookies) == ("1", [])
 
 
+@pytest.mark.parametrize("operation", ["get", "replace", "*"])
+async def test_with_the_store_away_a_good_access_token_is_503_too_and_stays(
+    clock: Clock, operation: str
+) -> None:
+    """200 is only said where there are new cookies."""
+    site = Site(clock)
+    alice = await site.signed_in()
+    clock.advance(300)
+    site.spy.broken = {operation}
+
+    response = await alice.post(URL, headers=OWN)
+
+    assert (response.status, response.json()) == (503, {"error": "temporarily_unavailable"})
+    assert response.set_cookies == []
+    assert (await alice.get("/")).json()["subject"] == "alice"
+
+
 async def test_after_an_outage_the_cookie_is_good(clock: Clock) -> None:
     site = Site(clock)
     alice = await site.signed_in()
@@ -428,7 +445,8 @@ async def test_when_nothing_could_be_written_the_cookie_stays_as_it_is(clock: Cl
 
     response = await alice.post(URL, headers=OWN)
 
-    assert response.set_cookies == []
+    assert (response.status, response.set_cookies) == (503, [])
+    assert response.header("retry-after") == "1"
     site.spy.broken = set()
     assert (await alice.post(URL, headers=OWN)).status == 200
 
