@@ -10,7 +10,13 @@ from . import errors
 from .auth import Auth
 from .config import LOCALHOST, Config
 from .cookies import Cookie
-from .dependencies import get_auth, require_auth
+from .dependencies import (
+    get_auth,
+    require_auth,
+    require_fresh,
+    require_refresh_token,
+    require_scopes,
+)
 from .endpoints import RefreshEndpoint
 from .events import Client, Event, EventHook
 from .grants import Tokens
@@ -21,6 +27,8 @@ from .mint import ClaimsLoader
 from .sessions import Revocation, Session
 from .store import MemoryStore, Store
 from .stores.sqlite import SQLiteStore
+from .verifier import Verifier
+from .verifying import VerifierMiddleware
 
 __all__ = [
     "LOCALHOST",
@@ -42,9 +50,14 @@ __all__ = [
     "Session",
     "Store",
     "Tokens",
+    "Verifier",
+    "VerifierMiddleware",
     "errors",
     "get_auth",
     "require_auth",
+    "require_fresh",
+    "require_refresh_token",
+    "require_scopes",
 ]
 
 __version__ = "0.1.0"

@@ -287,8 +287,8 @@ class Auth:
         scope = self._scope
         if self._state & STARTED or scope is None:
             raise RuntimeError(
-                f"{what}() comes too late, the response has started; to end the session call"
-                " issuer.revoke(auth.session_id)"
+                f"{what}() comes too late, the response has started (or this service only verifies"
+                " tokens); to end the session call issuer.revoke(auth.session_id)"
             )
         return scope
 

@@ -29,6 +29,10 @@ class TokenCache:
                 self.put(raw, token)
         return token
 
+    def clear(self) -> None:
+        """Forget every token."""
+        self.old, self.young = {}, {}
+
     def put(self, raw: bytes, token: AccessToken) -> None:
         """Remember *token*."""
         if len(self.young) >= self._half:

@@ -7,14 +7,16 @@ Every field has a reader and a safe default. What a browser or an RFC would refu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Literal, cast
 
 from .cookies import MAX_AGE, Cookie
 from .errors import ConfigurationError
 from .origins import is_origin
+from .settings import parse
 
 CrossOrigin = Literal["refuse", "allow"]
 RevocationMode = Literal["live", "refresh", "always"]
@@ -90,6 +92,23 @@ class Config:
         _check_durations(self)
         _check_cookies(self)
         _check_requests(self)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Config:
+        """
+        Return the settings of the variables `ASGI_REFRESH_…` named after the fields.
+
+        Durations are numbers with a unit (`ASGI_REFRESH_ACCESS_LIFETIME=10m`), lists are words,
+        cookies are as in Set-Cookie (`access; SameSite=Strict; Secure=false`).
+
+        Args:
+            environ: The variables; None: those of this process.
+
+        Raises:
+            ConfigurationError: A variable names no setting, or its value is refused.
+        """
+        defaults = {field.name: field.default for field in fields(cls)}
+        return cls(**parse(os.environ if environ is None else environ, defaults))
 
     @property
     def window(self) -> timedelta:
@@ -201,8 +220,9 @@ def _check_requests(config: Config) -> None:
             f"trusted_origins: {origin!r} is not an origin; write 'https://app.example', with the"
             " scheme and without a path",
         )
-    for path in (*config.cross_origin_exempt, *config.exclude):
-        _require(path.startswith("/"), f"a path starts with '/': {path!r}")
+    for name in ("cross_origin_exempt", "exclude"):
+        for path in getattr(config, name):
+            _require(path.startswith("/"), f"{name}: a path starts with '/': {path!r}")
 
 
 LOCALHOST = Config(

@@ -26,6 +26,7 @@ Reason = Literal[
     "claims_refused",
     "claims_unavailable",
     "store_unavailable",
+    "keys_unavailable",
     "logged_out",
 ]
 """
@@ -39,7 +40,7 @@ token is from before a privilege change. ambiguous_cookies: one cookie name, sev
 oversize_cookies: more than `max_cookie_header`. exempt_path: cookies are ignored here
 (`cross_origin_exempt`). not_refreshable: OPTIONS never refreshes. claims_refused: `load_claims`
 returned None. claims_unavailable: `load_claims` failed. store_unavailable: the store did.
-logged_out: the handler called `logout()`.
+keys_unavailable: a `Verifier` has no keys yet. logged_out: the handler called `logout()`.
 """
 
 
@@ -65,6 +66,12 @@ class ClaimsUnavailable(RefreshError):  # noqa: N818
     """`load_claims` raised, took longer than `store_timeout` or returned unusable claims."""
 
     reason: ClassVar[Reason] = "claims_unavailable"
+
+
+class KeysUnavailable(RefreshError):  # noqa: N818
+    """A verifier has no keys yet, and the document they are in cannot be had."""
+
+    reason: ClassVar[Reason] = "keys_unavailable"
 
 
 class AccessDeniedError(RefreshError):

@@ -122,7 +122,7 @@ class Inbound:
             access,
             credentials.refresh,
             now=issuer.clock(),
-            refresh_before=issuer.config.refresh_before.total_seconds(),
+            refresh_before=self._shell.refresh_before,
             may_refresh=self._scope.get("method") not in _NEVER_REFRESH,
         )
         if step is Step.REFRESH and credentials.refresh is not None:

@@ -44,12 +44,12 @@ class Issuer:
 
     Args:
         key: A secret of at least 32 random bytes, from which every signing key is derived; or a
-            `Key` that other services verify with too; or several, newest first: the first signs,
-            all verify.
+            `Key` that other services verify with too; or several: the first signs, all verify. A
+            new one verifies on every host before it comes first.
         store: Where sessions are kept: refresh tokens rotate, reuse is detected, everything can be
             revoked. None: nothing is kept and nothing can be revoked.
-        secret: What refresh tokens are signed with, newest first. Needed with a `Key`; else the
-            bare secrets of *key* serve.
+        secret: What refresh tokens are signed with; of several as with *key*. Needed with a
+            `Key`; else the bare secrets of *key* serve.
         config: The settings.
         load_claims: Called with the `Session` at every refresh and login, sync or async; returns
             the claims of the next access token, or None to end the session. Without it the claims
@@ -197,9 +197,9 @@ class Issuer:
             StoreUnavailable: It may still be there.
         """
         rotating = self._stored("revoke")
-        if not is_identifier(session_id):
-            return False  # an id that a user sent; no store has it
-        if subject is not None and not await rotating.is_of(session_id, subject):
+        if not is_identifier(session_id) or (
+            subject is not None and not await rotating.is_of(session_id, subject)
+        ):
             return False
         return await rotating.end(session_id, subject=subject, reason="revoke", client=None)
 
@@ -227,23 +227,20 @@ class Issuer:
         """
         Return the live sessions of *subject*, the latest used first.
 
-        `created_at`, `last_seen` and `device` are for the user's eyes; the session of a request is
-        the one whose `id` is `auth.session_id`.
+        The session of a request is the one whose `id` is `auth.session_id`.
 
         Raises:
             StoreRequiredError: Without a store.
             StoreUnavailable: The store does not answer.
         """
-        store = self._stored("sessions").store
-        found = await store.find(subject) if is_identifier(subject) else []
+        kept = self._stored("sessions")
+        found = await kept.store.find(subject) if is_identifier(subject) else []
         alive = [session for session in found if self.clock() < session.ends_at]
         return sorted(alive, key=lambda session: session.last_seen, reverse=True)
 
     async def barrier(self, session_id: str, claims: Mapping[str, Any] | None = None) -> Tokens:
         """
-        Begin a new generation of a session that no older token of it leads to.
-
-        For a change of privileges: tokens from before it end.
+        Begin a new generation that no older token of the session leads to: privileges change.
 
         Args:
             session_id: The session.
@@ -260,6 +257,10 @@ class Issuer:
             raise RevokedTokenError("there is no such session", reason="session_ended")
         grant = await rotating.barrier(session_id, checked)
         return grant.tokens(now=self.clock())
+
+    def jwks(self) -> dict[str, Any]:
+        """Return the public keys of access tokens as a JWKS document (RFC 7517, 5)."""
+        return self.profile.jwks()
 
     # --- for the shell --------------------------------------------------------------------------
 

@@ -1,28 +1,25 @@
 """
-Keys, and the signatures they make: one algorithm for each key, fixed by configuration.
+Keys: one algorithm for each, fixed by configuration.
 
-PyJWT is the authority for key material and cryptography; what is done here is to ask it once, when
-a key is built, instead of on every token.
+PyJWT is the authority for key material; what is done here is to ask it once, when a key is built,
+instead of on every token.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import re
 from base64 import urlsafe_b64encode
-from binascii import Error as BinasciiError
-from binascii import a2b_base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, cast
 
 import jwt
-from itsdangerous import Signer as ItsDangerousSigner
-from jwt.algorithms import Algorithm, HMACAlgorithm
+from jwt.algorithms import HMACAlgorithm
 
+from . import jwk
 from .errors import ConfigurationError
+from .signers import Asymmetric, Mac, Signer, derive
 
 Secret = str | bytes
 
@@ -35,58 +32,6 @@ MIN_SECRET: Final = 32
 _KID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
-class Signer(Protocol):
-    """A prepared key. Signatures are unpadded base64url text, in one spelling only."""
-
-    def sign(self, message: bytes) -> bytes:
-        """Return the signature of *message*."""
-        ...
-
-    def verify(self, message: bytes, signature: bytes) -> bool:
-        """Return whether *signature* is that of *message*; False for any garbage."""
-        ...
-
-
-class Mac:
-    """An HMAC with the key worked in once, which saves two thirds of the time."""
-
-    __slots__ = ("_keyed",)
-
-    def __init__(self, key: bytes, digest: Any = hashlib.sha256) -> None:
-        self._keyed = hmac.new(key, digestmod=digest)
-
-    def sign(self, message: bytes) -> bytes:
-        """Return the tag of *message*."""
-        keyed = self._keyed.copy()
-        keyed.update(message)
-        return urlsafe_b64encode(keyed.digest()).rstrip(b"=")
-
-    def verify(self, message: bytes, signature: bytes) -> bool:
-        """
-        Return whether *signature* is the tag of *message*.
-
-        Compared as text, in constant time: so no other spelling of the same tag passes, and
-        nothing unauthenticated is decoded.
-        """
-        return hmac.compare_digest(self.sign(message), signature)
-
-
-class _Asymmetric:
-    __slots__ = ("_algorithm", "_private", "_public")
-
-    def __init__(self, algorithm: Algorithm, private: Any, public: Any) -> None:
-        self._algorithm = algorithm
-        self._private = private
-        self._public = public
-
-    def sign(self, message: bytes) -> bytes:
-        return urlsafe_b64encode(self._algorithm.sign(message, self._private)).rstrip(b"=")
-
-    def verify(self, message: bytes, signature: bytes) -> bool:
-        decoded = b64decode(signature)
-        return decoded is not None and self._algorithm.verify(message, self._public, decoded)
-
-
 @dataclass(frozen=True, slots=True)
 class Key:
     """
@@ -94,7 +39,7 @@ class Key:
 
     Attributes:
         secret: The shared secret for HS256, HS384 and HS512; else the private key as PEM or as
-            an object of `cryptography`.
+            an object of `cryptography`, or None for a key that only verifies.
         id: The `kid` in the token header: up to 64 letters, digits, `_`, `.` and `-`.
         algorithm: One of `ALGORITHMS`; all but HS* need the extra `crypto`.
         public: The public key as PEM or object; None takes it from *secret*.
@@ -126,6 +71,94 @@ class Key:
             ) from None
         object.__setattr__(self, "signer", signer)
 
+    @classmethod
+    def from_pem(
+        cls,
+        pem: str | bytes,
+        id: str | None = None,  # noqa: A002 - as the attribute is called
+        *,
+        algorithm: str | None = None,
+        password: bytes | None = None,
+    ) -> Key:
+        """
+        Return the key that *pem* holds: a private one, or a public one that only verifies.
+
+        Args:
+            pem: A private key (PKCS #8 or older) or a public one.
+            id: The `kid`; None is its thumbprint (RFC 7638).
+            algorithm: None: RS256 for RSA, ES256 or ES384 by the curve, EdDSA for Ed25519.
+            password: Of an encrypted private key.
+
+        Raises:
+            ConfigurationError: It is no such key.
+        """
+        private, public, usual = jwk.load_pem(pem, password)
+        algorithm = algorithm or usual
+        return cls(private, id or _thumbprint(public, usual), algorithm, public)
+
+    @classmethod
+    def from_jwk(cls, key: Mapping[str, Any] | str, id: str | None = None) -> Key:  # noqa: A002
+        """
+        Return the key that a JWK holds (RFC 7517): an object, or its JSON.
+
+        Args:
+            key: A private, public or symmetric (`oct`) key. Its `alg` counts; without one it is
+                as for `from_pem`, and HS256.
+            id: The `kid`; None is that of the JWK, or else its thumbprint.
+
+        Raises:
+            ConfigurationError: It is no such key, or not for signatures.
+        """
+        secret, public, algorithm, kid = jwk.load_jwk(key)
+        if id is None and kid is None:
+            kid = "oct" if public is None else _thumbprint(public, algorithm)
+        return cls(secret, cast("str", id or kid), algorithm, public)
+
+    @classmethod
+    def generate(cls, algorithm: str = "ES256", id: str | None = None) -> Key:  # noqa: A002
+        """
+        Return a new key pair.
+
+        Raises:
+            ConfigurationError: The algorithm has none: a secret is `secrets.token_urlsafe(32)`.
+        """
+        private = jwk.generate(algorithm)
+        public = private.public_key()
+        return cls(private, id or _thumbprint(public, algorithm), algorithm, public)
+
+    @property
+    def signs(self) -> bool:
+        """Whether it can sign; else it only verifies."""
+        return self.secret is not None
+
+    def public_jwk(self) -> dict[str, Any] | None:
+        """Return the public half as a JWK (RFC 7517), or None for a shared secret."""
+        public = self.signer.public
+        if public is None:
+            return None
+        return {
+            **jwk.public_jwk(public, self.algorithm),
+            "kid": self.id,
+            "alg": self.algorithm,
+            "use": "sig",
+        }
+
+    def to_pem(self) -> str:
+        """
+        Return the key as PEM: the private half (PKCS #8, not encrypted), or the public one.
+
+        Raises:
+            ConfigurationError: A shared secret has no such form.
+        """
+        public, private = self.signer.public, self.signer.private
+        if public is None:
+            raise ConfigurationError("a shared secret has no PEM form")
+        return jwk.public_pem(public) if private is None else jwk.private_pem(private)
+
+
+def _thumbprint(public: Any, algorithm: str) -> str:
+    return jwk.thumbprint(jwk.public_jwk(public, algorithm))
+
 
 def _prepare(secret: Any, public: Any, name: str) -> Signer:
     algorithm = jwt.get_algorithm_by_name(name)
@@ -139,13 +172,15 @@ def _prepare(secret: Any, public: Any, name: str) -> Signer:
                 f"a secret for {name} is {size} bytes or more, this has {len(key)}"
             )
         return Mac(key, algorithm.hash_alg)
-    private = algorithm.prepare_key(secret)
-    too_short = algorithm.check_key_length(private)
+    if secret is None and public is None:
+        raise ConfigurationError(f"a key for {name} needs its private or its public half")
+    private: Any = None if secret is None else algorithm.prepare_key(secret)
+    verifying: Any = private.public_key() if public is None else algorithm.prepare_key(public)
+    too_short = algorithm.check_key_length(verifying if private is None else private)
     if too_short:
         raise ConfigurationError(too_short)
-    verifying = private.public_key() if public is None else algorithm.prepare_key(public)
-    signer = _Asymmetric(algorithm, private, verifying)
-    if not signer.verify(b"probe", signer.sign(b"probe")):
+    signer = Asymmetric(algorithm, private, verifying)
+    if private is not None and not signer.verify(b"probe", signer.sign(b"probe")):
         raise ConfigurationError("the public key is not that of the private key")
     return signer
 
@@ -193,27 +228,13 @@ def _is_der(raw: bytes) -> bool:
     return raw[0] == 0x30 and len(raw) == 2 + octets + size and inner in (b"\x30", b"\x02")
 
 
-def derive(secret: bytes, purpose: str) -> bytes:
-    """
-    Return the key for *purpose* that *secret* stands for: 32 bytes nobody derives backwards.
-
-    One secret serves every purpose, and no token of one purpose passes for another (RFC 8725, 3.9).
-    The derivation is itsdangerous', so that its `Signer` makes the same signatures.
-    """
-    signer = ItsDangerousSigner(
-        secret,
-        salt=b"asgi_refresh " + purpose.encode(),
-        key_derivation="hmac",
-        digest_method=hashlib.sha256,
-    )
-    return signer.derive_key()
-
-
 def access_keys(keys: Sequence[Secret | Key]) -> tuple[Key, ...]:
     """Return the ring for access tokens: each `Key` as it is, each bare secret derived."""
     ring = tuple(key if isinstance(key, Key) else _derived_key(secret_bytes(key)) for key in keys)
     if not ring:
         raise ConfigurationError("an issuer needs at least one key")
+    if not ring[0].signs:
+        raise ConfigurationError("the first key signs, and this one has no private half")
     if len({key.id for key in ring}) != len(ring):
         raise ConfigurationError("two keys of the ring have the same id")
     return ring
@@ -222,20 +243,3 @@ def access_keys(keys: Sequence[Secret | Key]) -> tuple[Key, ...]:
 def _derived_key(secret: bytes) -> Key:
     kid = urlsafe_b64encode(derive(secret, "key id")[:6]).decode()
     return Key(derive(secret, "access token"), kid)
-
-
-_STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
-# The last character of a group that is cut short spells bits beyond the last octet: zero ones.
-_PADDING: Final = (b"", b"", b"==", b"=")
-_LAST: Final = {2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
-
-
-def b64decode(text: bytes) -> bytes | None:
-    """Return what *text* spells in unpadded base64url, or None unless it is the one spelling."""
-    short = len(text) % 4
-    if short == 1 or (short and text[-1] not in _LAST[short]):
-        return None
-    try:
-        return a2b_base64(text.translate(_STANDARD) + _PADDING[short], strict_mode=True)
-    except BinasciiError:
-        return None

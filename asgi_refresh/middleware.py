@@ -65,7 +65,7 @@ class RefreshMiddleware:
         self._access_name = config.access_cookie.key
         self._refresh_name = config.refresh_cookie.key
         self._most = config.max_cookie_header
-        self._refresh_before = config.refresh_before.total_seconds()
+        self._refresh_before = self._shell.refresh_before
         self._begin: _Start = self._start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

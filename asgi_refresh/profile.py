@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from .config import Config
 from .errors import ConfigurationError
+from .jwt_profile import JwtProfile
 from .keys import Key, Secret, access_keys, secret_bytes
-from .tokens import JwtProfile
 
 
 def make_profile(

@@ -51,6 +51,7 @@ class Shell(Generic[E]):
         self._refuses = config.cross_origin == "refuse"
         self._trusted = frozenset(origin.encode() for origin in config.trusted_origins)
         self._warned = False
+        self.refresh_before = config.refresh_before.total_seconds()
 
     def auth(
         self,

@@ -23,6 +23,8 @@ PUBLIC = {
     *("Issuer", "Config", "LOCALHOST", "Cookie", "Key", "Tokens", "Session", "RefreshMiddleware"),
     *("RefreshEndpoint", "Auth", "get_auth", "require_auth", "Store", "MemoryStore", "SQLiteStore"),
     *("Event", "errors", "Payload", "ClaimsLoader", "EventHook", "Revocation", "Client"),
+    *("Verifier", "VerifierMiddleware", "require_fresh", "require_scopes"),
+    *("require_refresh_token",),
 }
 
 REQUIRED = {"starlette", "itsdangerous", "jwt", "anyio"}
@@ -165,12 +167,12 @@ def test_the_types_are_shipped() -> None:
 # --- docstrings -----------------------------------------------------------------------------------
 
 
-def home(name: str) -> Path:
+def home(name: str, package: Path = PACKAGE) -> Path:
     """The module that defines the public *name*."""
-    for node in ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8")).body:
+    for node in ast.parse((package / "__init__.py").read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
-            parts = (node.module or name).split(".")
-            return PACKAGE.joinpath(*parts).with_suffix(".py")
+            place = package.joinpath(*(node.module or name).split("."))
+            return home(name, place) if place.is_dir() else place.with_suffix(".py")
     raise AssertionError(f"{name} is imported from nowhere")
 
 

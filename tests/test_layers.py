@@ -23,18 +23,24 @@ ROOT = Path(asgi_refresh.__file__).parent
 ROWS = {
     "errors": 0,
     "events": 0,
+    "access": 1,
     "cache": 1,
     "caching": 1,
     "claims": 1,
     "cookies": 1,
     "devices": 1,
+    "jwk": 1,
+    "jwt_profile": 1,
     "keys": 1,
     "sessions": 1,
+    "signers": 1,
     "tokens": 1,
     "config": 2,
     "decide": 2,
     "origins": 2,
     "profile": 2,
+    "review": 2,
+    "settings": 2,
     "rotation": 2,
     "denylist": 3,
     "flight": 3,
@@ -54,18 +60,27 @@ ROWS = {
     "stores.tables": 3,
     "stores.whole": 3,
     "telemetry": 3,
+    "verifier": 3,
     "auth": 4,
     "credentials": 4,
     "dependencies": 4,
     "endpoints": 4,
+    "endpoints.jwks": 4,
+    "endpoints.refresh": 4,
+    "endpoints.revoke": 4,
+    "endpoints.sessions": 4,
+    "endpoints.wire": 4,
     "exchange": 4,
     "inbound": 4,
     "intents": 4,
     "middleware": 4,
     "shell": 4,
+    "verifying": 4,
     "": 4,
     "__main__": 5,
     "cli": 5,
+    "compat": 5,
+    "compat.fastapi": 5,
     "testing": 5,
     "testing.replay": 5,
     "testing.samples": 5,
@@ -82,14 +97,16 @@ THIRD_PARTY: dict[int, set[str]] = {
     3: {"anyio"},
     4: {"anyio", "starlette"},
 }
-# Beside that: the client library of a store, an extra.
+# Beside that, what an extra brings: the client library of a store, key pairs.
 EXTRAS = {
+    "jwk": {"cryptography"},
     "stores.lua": {"redis"},
     "stores.redis": {"redis"},
     "stores.sqlalchemy": {"sqlalchemy"},
     "stores.tables": {"sqlalchemy"},
 }
 PURE_ROWS = (0, 1, 2)
+ALLOWED = {"config": ["imports os"]}  # `Config.from_env`, which nothing else calls
 
 IMPURE_MODULES = frozenset(
     {
@@ -350,7 +367,7 @@ def _is_date(node: ast.expr) -> bool:
 
 @pytest.mark.parametrize("module", PURE)
 def test_the_first_three_rows_are_pure(module: str) -> None:
-    assert impurities(PACKAGE_SOURCES[module]) == []
+    assert impurities(PACKAGE_SOURCES[module]) == ALLOWED.get(module, [])
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def stalled_commits(store: Any) -> Iterator[tuple[anyio.Event, anyio.Event]]:
 async def test_a_poller_whose_clock_is_off_sees_every_revocation(
     place: Place, store: Any, skew: float
 ) -> None:
-    here, there = Poller(store), Poller(place.open(), 1_800_000_000.0 + skew)
+    here, there = Poller(store), Poller(place.open(), NOW + skew)
     ended: set[str] = set()
     for number in range(10):
         for name in (f"{number:04x}a", f"{number:04x}b"):

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from asgi_refresh import Config, Issuer, Key
 from asgi_refresh.errors import InvalidTokenError
-from asgi_refresh.tokens import JwtProfile
+from asgi_refresh.jwt_profile import JwtProfile
 from tests.support import Clock
 
 NOW = 1_800_000_000

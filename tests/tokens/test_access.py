@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from asgi_refresh import Config, Cookie, Issuer, Key, MemoryStore
 from asgi_refresh.claims import RESERVED, check_claims
 from asgi_refresh.errors import ClaimsUnavailable, ExpiredTokenError, InvalidTokenError
+from asgi_refresh.jwt_profile import JwtProfile
 from asgi_refresh.keys import ALGORITHMS, access_keys
 from asgi_refresh.sessions import FrozenDict
-from asgi_refresh.tokens import MAX_TOKEN, JwtProfile
+from asgi_refresh.tokens import MAX_TOKEN
 from tests.support import SECRET as BARE
 from tests.support import Clock, new_session
 from tests.tokens import forge
@@ -202,7 +203,7 @@ def test_an_oversize_token_is_refused_before_anything_is_decoded(
         raise AssertionError
 
     for name in ("b64decode", "parse_object"):
-        monkeypatch.setattr(f"asgi_refresh.tokens.{name}", touched)
+        monkeypatch.setattr(f"asgi_refresh.access.{name}", touched)
     refused(raw)
 
 

@@ -8,7 +8,7 @@ PyJWT is laxer in many ways, so it is the outer bound: whatever bytes are accept
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, tzinfo
 from functools import cache
@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 
 from asgi_refresh import Issuer, Key
 from asgi_refresh.errors import ConfigurationError, InvalidTokenError
-from asgi_refresh.keys import ALGORITHMS, access_keys, b64decode
-from asgi_refresh.tokens import JwtProfile
+from asgi_refresh.jwt_profile import JwtProfile
+from asgi_refresh.keys import ALGORITHMS, access_keys
+from asgi_refresh.signers import b64decode
 from tests.support import Clock, new_session
 from tests.tokens import forge
 from tests.tokens.forge import ACCESS_SECRET, KEY, NOW, SECRET, Raw, b64, claims, header, token
@@ -264,18 +265,21 @@ WYCHEPROOF = list(wycheproof())
 
 def load(jwk: dict[str, Any]) -> Key:
     """The key that *jwk* is, under an id of our own where its id is no kid of ours."""
-    algorithm = jwt.get_algorithm_by_name(jwk["alg"])
-    kid = jwk.get("kid", "k")
-    try:
-        secret = algorithm.from_jwk(json.dumps(jwk))
-    except (jwt.InvalidKeyError, ValueError) as error:
-        raise ConfigurationError("PyJWT does not load it") from error
-    return Key(secret, kid if kid.isascii() and "@" not in kid else "k", jwk["alg"])
+    return Key.from_jwk(jwk, "k" if "@" in jwk.get("kid", "@") else None)
 
 
 def ring_of(group: dict[str, Any]) -> tuple[Key, ...]:
     """The keys of a group as a ring; ConfigurationError where we do not have such keys."""
     return _ring_of(json.dumps(group["private"]))
+
+
+def public_ring_of(group: dict[str, Any], *, by_pem: bool) -> list[Key]:
+    """The public keys of a group, by JWK, or by JWK and then PEM."""
+    keys = [load(jwk) for jwk in group["public"].get("keys", [group["public"]])]
+    return [
+        Key.from_pem(key.to_pem(), key.id, algorithm=key.algorithm) if by_pem else key
+        for key in keys
+    ]
 
 
 @cache
@@ -293,7 +297,7 @@ def text_of(case: dict[str, Any]) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def verifies(raw: bytes, ring: tuple[Key, ...]) -> bool:
+def verifies(raw: bytes, ring: Sequence[Key]) -> bool:
     """A JWS as our reader takes it apart: three canonical segments, one of our keys signed them."""
     message, _, signature = raw.rpartition(b".")
     head, _, body = message.partition(b".")
@@ -315,12 +319,12 @@ INVALID_AND_VERIFIED = {
     "crypto 47": "as key 1",
     "key 7": "ROCA: keys are the operator's, and `cryptography` does not look for weak primes",
     "crypto 46": "as key 7",
-    "key 21": "`use` is a member of JWKs, and our keys are PEM or objects",
 }
 NO_SUCH_KEY = {
     # Algorithms that we do not have; the vectors name them by their keys.
     **dict.fromkeys([f"signature {n}" for n in (*range(264, 272), *range(320, 345))], "RS, PS"),
     **dict.fromkeys(["signature 347", "signature 351"], "ES512"),
+    "signature 349": "the key_ops of the private key are one word, 'sign, verify'",
 }
 
 
@@ -350,6 +354,54 @@ def test_wycheproof_says_the_same(group: dict[str, Any], case: dict[str, Any], n
             data[at] ^= 0x10
             assert not verifies(message + b"." + b64(bytes(data)), ring)
             data[at] ^= 0x10
+
+
+@pytest.mark.parametrize("by_pem", [False, True], ids=["JWK", "PEM"])
+@pytest.mark.parametrize(
+    ("group", "case", "number"), [p for p in WYCHEPROOF if "public" in p.values[0]]
+)
+def test_wycheproof_says_the_same_of_the_public_half(
+    group: dict[str, Any], case: dict[str, Any], number: str, by_pem: bool
+) -> None:
+    try:
+        ring = public_ring_of(group, by_pem=by_pem)
+    except ConfigurationError:
+        assert case["result"] == "invalid" or number in NO_SUCH_KEY or "jwe" in case
+        return
+    assert not any(key.signs for key in ring)
+    expected = (case["result"] == "valid") != (
+        number in VALID_AND_REFUSED or number in INVALID_AND_VERIFIED
+    )
+    assert verifies(text_of(case).encode(), ring) == expected
+
+
+USELESS = {
+    "signature 353", "signature 354", "key 6", "key 21",  # use
+    "signature 355", "signature 356",  # key_ops
+    "key 8", "key 10", "key 11", "key 12", "key 16", "key 17", "key 18",  # too short
+    "key 9",  # a public exponent of 1
+    "key 19", "key 20", "key 22", "key 23", "key 24", "key 25", "key 26",  # not of its algorithm
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("half", ["private", "public"])
+def test_what_wycheproof_calls_no_key_is_none(half: str) -> None:
+    seen = set()
+    for group, _, number in (p.values for p in WYCHEPROOF):
+        if number in USELESS and half in group:
+            seen.add(number)
+            with pytest.raises(ConfigurationError):
+                load(group[half])
+    assert seen == {n for n in USELESS if half == "private" or n not in SYMMETRIC}
+
+
+SYMMETRIC = {"key 10", "key 11", "key 12", "key 16", "key 17", "key 18", "key 25", "key 26"}
+
+
+def test_two_keys_of_one_id_are_no_ring() -> None:
+    [group] = [p.values[0] for p in WYCHEPROOF if p.values[2] == "key 4"]
+    with pytest.raises(ConfigurationError, match="the same id"):
+        access_keys([load(jwk) for jwk in group["private"]["keys"]])
 
 
 # --- RFC 7515, RFC 7519 --------------------------------------------------------------------------

@@ -17,15 +17,8 @@ from hypothesis import strategies as st
 
 from asgi_refresh import Issuer, Key, MemoryStore
 from asgi_refresh.errors import ConfigurationError
-from asgi_refresh.keys import (
-    ALGORITHMS,
-    MIN_SECRET,
-    Mac,
-    access_keys,
-    b64decode,
-    derive,
-    secret_bytes,
-)
+from asgi_refresh.keys import ALGORITHMS, MIN_SECRET, access_keys, secret_bytes
+from asgi_refresh.signers import Mac, b64decode, derive
 from tests.support import Clock
 from tests.tokens import forge
 from tests.tokens.forge import ACCESS_SECRET, KID, SECRET, b64, make_key, private_key

@@ -20,8 +20,9 @@ from itsdangerous import Signer
 from asgi_refresh import Config, Issuer, MemoryStore
 from asgi_refresh.claims import check_claims
 from asgi_refresh.errors import InvalidTokenError, RefreshError
+from asgi_refresh.jwt_profile import JwtProfile
 from asgi_refresh.sessions import FrozenDict, Session
-from asgi_refresh.tokens import MAX_TOKEN, JwtProfile, RefreshToken
+from asgi_refresh.tokens import MAX_TOKEN, RefreshToken
 from tests.support import Clock, new_session
 from tests.tokens import forge
 from tests.tokens.forge import KEY, NOW, SECRET, b64, unb64
@@ -117,7 +118,7 @@ PROGRAM = """
 import json, sys
 from asgi_refresh.claims import check_claims
 from asgi_refresh.sessions import Session
-from asgi_refresh.tokens import JwtProfile
+from asgi_refresh.jwt_profile import JwtProfile
 from asgi_refresh.keys import Key
 told = json.loads(sys.argv[1])
 told["claims"] = check_claims(told["claims"])

@@ -1,0 +1,1 @@
+"""Bridges to what an application uses already."""

@@ -1,0 +1,151 @@
+"""
+The tokens of this library, on the wire.
+
+An access token is a JWT (RFC 9068): anyone with the key can check it. A refresh token is opaque to
+everyone else: a few fields under a MAC, the same bytes from every process for the same fields.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .access import AccessReader, b64encode, head_of
+from .claims import encode
+from .errors import InvalidTokenError
+from .keys import Key
+from .sessions import FrozenDict, Session, freeze
+from .signers import Mac, b64decode, derive
+from .tokens import MAX_TOKEN, AccessToken, RefreshToken
+
+
+class JwtProfile:
+    """
+    The profile of this library: `at+jwt` access tokens, itsdangerous-signed refresh tokens.
+
+    Args:
+        keys: The ring for access tokens; the first signs, all verify.
+        secrets: The secrets for refresh tokens; the first signs, all verify.
+        issuer: Written as `iss` and required; None: tokens of a named issuer are refused.
+        audience: Written as `aud` and required; None: tokens for an audience are refused.
+        leeway: Seconds by which `iat` and `nbf` may lie in the future.
+        stateless: Whether the refresh token carries the whole session.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[Key],
+        secrets: Sequence[bytes],
+        *,
+        issuer: str | None = None,
+        audience: str | None = None,
+        leeway: float = 5.0,
+        stateless: bool = False,
+    ) -> None:
+        self._registered = {
+            name: value for name, value in (("iss", issuer), ("aud", audience)) if value is not None
+        }
+        self._reader = AccessReader(keys, issuer=issuer, audience=audience, leeway=leeway)
+        self._public = [jwk for key in keys if (jwk := key.public_jwk()) is not None]
+        self._signing = (head_of(keys[0]), keys[0].signer)
+        # The issuer is part of the purpose: applications that share a secret stay apart.
+        purpose = f"{'stateless' if stateless else 'rotating'} refresh token {issuer or ''}"
+        self._macs = tuple(Mac(derive(secret, purpose)) for secret in secrets)
+        self._stateless = stateless
+
+    def mint_access(
+        self,
+        session: Session,
+        claims: Mapping[str, Any],
+        *,
+        generation: int,
+        jti: str,
+        now: float,
+        expires_at: float,
+    ) -> tuple[bytes, AccessToken]:
+        """Return a new access token (RFC 9068, 2.2) and what reading it back gives."""
+        payload = FrozenDict(
+            **claims,
+            **self._registered,
+            sub=session.subject,
+            sid=session.id,
+            jti=jti,
+            iat=int(now),
+            exp=int(expires_at),
+            auth_time=int(session.auth_time),
+            gen=generation,
+        )
+        head, signer = self._signing
+        signing_input = head + b"." + b64encode(encode(payload))
+        return signing_input + b"." + signer.sign(signing_input), AccessToken(payload)
+
+    def read_access(self, raw: bytes, *, now: float) -> AccessToken:
+        """Return the access token that *raw* spells."""
+        return self._reader.read(raw, now=now)
+
+    def mint_refresh(self, session: Session, generation: int, *, now: float) -> bytes:
+        """Return the refresh token of *generation*; *now* matters in stateless mode only."""
+        if self._stateless:
+            message = b64encode(encode(_stateless_fields(session, now)))
+        else:
+            message = b"%b.%d" % (session.id.encode(), generation)
+        return message + b"." + self._macs[0].sign(message)
+
+    def read_refresh(self, raw: bytes) -> RefreshToken:
+        """Return the refresh token that *raw* spells."""
+        if len(raw) > MAX_TOKEN:
+            raise InvalidTokenError
+        message, _, tag = raw.rpartition(b".")
+        # Not any(...): every secret costs the same, whichever it is.
+        if not message or True not in [mac.verify(message, tag) for mac in self._macs]:
+            raise InvalidTokenError
+        if self._stateless:
+            return _read_stateless(message)
+        # Whatever bears our MAC was written above: it needs no second look.
+        session_id, _, generation = message.rpartition(b".")
+        return RefreshToken(session_id.decode(), int(generation))
+
+    def jwks(self) -> dict[str, Any]:
+        """Return the public keys as a JWKS document (RFC 7517, 5)."""
+        return {"keys": self._public}
+
+    def extra_cookies(self, session: Session | None) -> Sequence[bytes]:  # noqa: ARG002
+        """Return nothing: two cookies are all there are."""
+        return ()
+
+
+def _stateless_fields(session: Session, now: float) -> list[Any]:
+    return [
+        session.id,
+        session.subject,
+        int(session.created_at),
+        int(session.auth_time),
+        int(session.expires_at),
+        int(session.idle_expires_at),
+        int(now),
+        session.claims,
+        session.persistent,
+        session.device,
+    ]
+
+
+def _read_stateless(message: bytes) -> RefreshToken:
+    decoded = b64decode(message)
+    assert decoded is not None  # under our MAC: we spelled it  # noqa: S101
+    sid, subject, created, auth, expires, idle, issued, claims, persistent, device = json.loads(
+        decoded
+    )
+    session = Session(
+        id=sid,
+        subject=subject,
+        created_at=created,
+        auth_time=auth,
+        expires_at=expires,
+        idle_expires_at=idle,
+        claims=freeze(claims),
+        persistent=persistent,
+        device=device,
+        last_seen=issued,
+    )
+    return RefreshToken(sid, 0, session, issued)

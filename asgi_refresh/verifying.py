@@ -1,0 +1,99 @@
+"""
+`VerifierMiddleware`: for a service that reads access tokens and issues none.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .auth import Auth, Shell
+from .caching import vary_on_cookie
+from .cookies import collect
+from .credentials import Headers, bearer_token, cookie_header, request_headers
+from .errors import InvalidTokenError, KeysUnavailable, Reason
+from .intents import BY_BEARER, BY_COOKIE, NOBODY, READ, SCOPE_KEY, How
+from .tokens import AccessToken
+from .verifier import Verifier
+
+
+class VerifierMiddleware:
+    """
+    Puts an `Auth` into the scope of every request, from a bearer token or the access cookie.
+
+    It sets no cookie, refreshes nothing and refuses nothing; `login()` and `logout()` raise. A
+    service that changes things by cookie needs a cross-origin check of its own.
+
+    Args:
+        app: The application.
+        verifier: Who knows the keys.
+        cookie: The name of the access cookie; None: only bearer tokens.
+        bearer: Also take `Authorization: Bearer <access token>`. A good one wins.
+        scope_key: Where the `Auth` is put.
+        starlette: Also put it where Starlette has `request.auth` and `request.user`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        verifier: Verifier,
+        *,
+        cookie: str | None = None,
+        bearer: bool = True,
+        scope_key: str = SCOPE_KEY,
+        starlette: bool = True,
+    ) -> None:
+        self.app, self.issuer = app, verifier
+        self._name = None if cookie is None else cookie.encode()
+        self._bearer, self._key, self._starlette = bearer, scope_key, starlette
+        self.refresh = None  # no cookie of ours: a `RefreshMiddleware` behind does its own work
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Say who the request is, and let the application answer it."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        auth = await self._authenticate(request_headers(scope))
+        scope[self._key] = auth
+        if self._starlette:
+            scope["auth"] = scope["user"] = auth
+
+        async def forward(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._name and auth._state & READ:
+                headers = vary_on_cookie(list(message.get("headers") or ()))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self.app(scope, receive, forward)
+
+    async def _authenticate(self, headers: Headers) -> Auth:
+        reason: Reason | None = None
+        raw = bearer_token(headers) if self._bearer else None
+        if raw is not None:
+            token, reason = await self._read(raw)
+            if token is not None:
+                return self._auth(token, BY_BEARER)
+        if self._name is not None:
+            values = collect(cookie_header(headers), (self._name,)).get(self._name, ())
+            read = [await self._read(value) for value in values]
+            good = [token for token, _ in read if token is not None]
+            if len(good) == 1:
+                return self._auth(good[0], BY_COOKIE)
+            # Cookies of one name: `collect` has left only different values.
+            for _, off in read[:1]:
+                reason = "ambiguous_cookies" if good else off
+        return self._auth(None, NOBODY if reason is None else How(reason=reason))
+
+    async def _read(self, raw: bytes) -> tuple[AccessToken | None, Reason | None]:
+        try:
+            token = await self.issuer.read(raw)
+        except (InvalidTokenError, KeysUnavailable) as error:
+            return None, error.reason
+        return (token, None) if self.issuer.clock() < token.expires_at else (None, "expired_token")
+
+    def _auth(self, token: AccessToken | None, how: How) -> Auth:
+        auth = Auth.__new__(Auth)
+        auth._token, auth._how, auth._state = token, how, 0
+        auth._shell, auth._scope, auth._cookie = cast("Shell", self), None, b""
+        return auth
