@@ -98,8 +98,9 @@ async def test_parallel_requests_with_the_same_cookies_get_one_successor_for_one
     assert {response.json()["subject"] for response in responses} == {"alice"}
     assert all(given(response) == {ACCESS, REFRESH} for response in responses)
     assert len(refresh_tokens(responses)) == 1
-    assert store.count("replace") == 1
-    assert await generation(site) == 2
+    assert store.count("replace") <= 2  # SQLite reads beside its writes: one may try in vain
+    (session,) = await site.issuer.sessions("alice")
+    assert (session.current, session.version) == (2, 2)
     assert len(site.named("refreshed")) == 1
     assert len(site.named("repeated")) == size - 1
 

@@ -1980,7 +1980,8 @@ async def test_every_way_of_being_anonymous_says_why(clock: Clock, reason: str) 
 
 
 def test_the_reasons_are_a_closed_set_and_all_of_them_are_tested() -> None:
-    assert set(REASONS) == set(get_args(Reason))
+    verifiers = {"keys_unavailable"}  # in tests/verifier
+    assert set(REASONS) == set(get_args(Reason)) - verifiers
 
 
 @pytest.mark.parametrize("load", [None, {"x": {1}}, "raises"])
@@ -2204,6 +2205,7 @@ async def test_an_endpoint_is_answered_before_any_cookie_is_read(clock: Clock) -
     browser = Browser(wrapped, clock)
     await site.sign_in("alice", browser=browser)
     tokens = await site.issuer.issue("bob")
+    browser.drop(REFRESH)  # with that it were two tokens in one request
 
     response = await browser.post(
         "/auth/refresh", headers=[*CROSS, ("authorization", f"Bearer {tokens.refresh_token}")]
