@@ -1995,6 +1995,7 @@ async def test_housekeeping_that_fails_leaves_the_login_standing(
     issuer = make_issuer(clock, store=spy, config=Config(max_sessions=1), on_event=events.append)
     spy.broken = {operation}
     await issuer.issue("alice")
+    clock.advance(1)
     tokens = await issuer.issue("alice")
 
     assert issuer.verify(tokens.access_token)["sub"] == "alice"
