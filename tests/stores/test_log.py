@@ -315,9 +315,11 @@ async def log_many(store: Any, count: int) -> set[str]:
                 entries = [ends(name) for name in names[place::3]]
                 await store._remember(connection, in_shard(shard)[0], entries)
         return set(names)
+    # redis-py 8.1's cluster client may fail a call while it opens several connections to a node.
+    side_by_side = 1 if "cluster" in type(getattr(store, "_client", None)).__name__.lower() else 8
     async with anyio.create_task_group() as group:
-        for first in range(8):
-            group.start_soon(_revoke_all, store, names[first::8])
+        for first in range(side_by_side):
+            group.start_soon(_revoke_all, store, names[first::side_by_side])
     return set(names)
 
 
