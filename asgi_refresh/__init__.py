@@ -22,6 +22,7 @@ from .events import Client, Event, EventHook
 from .grants import Tokens
 from .issuer import Issuer, Payload
 from .keys import Key
+from .legacy import Legacy, LegacyToken
 from .middleware import RefreshMiddleware
 from .mint import ClaimsLoader
 from .sessions import Revocation, Session
@@ -41,6 +42,8 @@ __all__ = [
     "EventHook",
     "Issuer",
     "Key",
+    "Legacy",
+    "LegacyToken",
     "MemoryStore",
     "Payload",
     "RefreshEndpoint",

@@ -37,11 +37,8 @@ class Exchange(Protocol):
 class Shell(Protocol):
     """What an `Auth` needs of the middleware that made it."""
 
-    @property
-    def issuer(self) -> Issuer: ...  # noqa: D102
-
-    @property
-    def refresh(self) -> Cookie: ...  # noqa: D102
+    issuer: Issuer
+    refresh: Cookie
 
     def exchange(self, auth: Auth) -> Exchange: ...  # noqa: D102
 
@@ -83,8 +80,7 @@ class Auth:
         Return the `Auth` of a request, in any framework.
 
         Args:
-            connection_or_scope: The ASGI scope, or a request or websocket object that has it as
-                its attribute `scope`.
+            connection_or_scope: The ASGI scope, or a request object that has it as `scope`.
             scope_key: The middleware's.
 
         Raises:
@@ -111,33 +107,41 @@ class Auth:
             return f"<Auth anonymous, {self._how.reason}>"
         return f"<Auth {token.subject!r} via {self._how.via}>"
 
+    def _seen(self) -> AccessToken | None:
+        self._state |= READ
+        return self._token
+
     @property
     def payload(self) -> Payload | None:
         """The verified claims, read-only at every depth; None if anonymous."""
-        self._state |= READ
-        token = self._token
+        token = self._seen()
         return None if token is None else token.payload
 
     @property
     def subject(self) -> str | None:
         """The claim `sub`; None if anonymous."""
-        self._state |= READ
-        token = self._token
+        token = self._seen()
         return None if token is None else token.subject
 
     @property
     def session_id(self) -> str | None:
         """The claim `sid`; None if anonymous."""
-        self._state |= READ
-        token = self._token
+        token = self._seen()
         return None if token is None else token.session_id
 
     @property
     def expires_at(self) -> float | None:
         """When the access token ends, in seconds since the epoch; None if anonymous."""
-        self._state |= READ
-        token = self._token
+        token = self._seen()
         return None if token is None else token.expires_at
+
+    @property
+    def csrf_token(self) -> str | None:
+        """The double-submit token of the session, for forms; None if anonymous."""
+        token, issuer = self._seen(), self._shell.issuer
+        if token is None or not isinstance(issuer, Issuer):  # a `Verifier` has no secret for it
+            return None
+        return issuer.profile.csrf_tokens(token.session_id, token.payload)[0]
 
     @property
     def via(self) -> Literal["cookie", "bearer"] | None:
@@ -176,15 +180,11 @@ class Auth:
         """The subject, or "" (Starlette's user contract)."""
         return self.subject or ""
 
-    @property
-    def display_name(self) -> str:
-        """The subject, or "" (Starlette's user contract)."""
-        return self.subject or ""
+    display_name = identity
 
     def is_fresh(self, within: timedelta) -> bool:
         """Return whether the user proved who they are no longer than *within* ago (`auth_time`)."""
-        self._state |= READ
-        token = self._token
+        token = self._seen()
         if token is None:
             return False
         return self._shell.issuer.clock() - token.auth_time <= within.total_seconds()

@@ -8,6 +8,7 @@ Every field has a reader and a safe default. What a browser or an RFC would refu
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -56,6 +57,10 @@ class Config:
         trusted_origins: Origins that count as ours, with scheme: "https://app.example".
         cross_origin_exempt: Exact paths where our cookies are ignored and `login()` is allowed
             from anywhere, for callbacks that another site posts to.
+        csrf_cookie: Where scripts find the double-submit token, as
+            `Cookie("__Host-csrf", http_only=False)`; unsafe requests that our cookies sign in must
+            then repeat it. None: the check of the origin is enough, and none is asked for.
+        csrf_header, csrf_field: The header, or the field of a urlencoded form, to repeat it in.
         exclude: Path prefixes, by whole segments, that are passed through untouched.
         max_cookie_header: Bytes; a request with more is anonymous before anything is parsed.
         token_cache: Verified access tokens that are remembered in each process.
@@ -82,6 +87,9 @@ class Config:
     cross_origin: CrossOrigin = "refuse"
     trusted_origins: Sequence[str] = ()
     cross_origin_exempt: Sequence[str] = ()
+    csrf_cookie: Cookie | None = None
+    csrf_header: str = "X-CSRF-Token"
+    csrf_field: str = "csrf_token"
     exclude: Sequence[str] = ()
     max_cookie_header: int = 16 * 1024
     token_cache: int = 4096
@@ -144,6 +152,7 @@ _DURATIONS = (
     "access_lifetime", "refresh_before", "idle_lifetime", "session_lifetime", "rotation_grace",
     "leeway", "revocation_poll", "store_timeout",
 )  # fmt: skip
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _TUPLES = ("trusted_origins", "cross_origin_exempt", "exclude")
 
 
@@ -153,6 +162,12 @@ def _check_types(config: Config) -> None:
         _require(isinstance(value, timedelta), f"{name} must be a timedelta, not {value!r}")
     for name in ("access_cookie", "refresh_cookie"):
         _require(isinstance(getattr(config, name), Cookie), f"{name} must be a Cookie")
+    csrf: object = config.csrf_cookie
+    _require(csrf is None or isinstance(csrf, Cookie), "csrf_cookie must be a Cookie or None")
+    for name in ("csrf_header", "csrf_field"):
+        word: object = getattr(config, name)
+        named = isinstance(word, str) and _WORD.match(word) is not None
+        _require(named, f"{name} must be one word of letters, digits, '-' and '_'")
     for name in ("issuer", "audience"):
         value = getattr(config, name)
         named = isinstance(value, str) and value != "" and value.isprintable()
@@ -199,7 +214,14 @@ def _check_durations(config: Config) -> None:
 
 def _check_cookies(config: Config) -> None:
     access, refresh = config.access_cookie, config.refresh_cookie
-    _require(access.name != refresh.name, "access_cookie and refresh_cookie need different names")
+    csrf = config.csrf_cookie
+    names = [cookie.name for cookie in (access, refresh, csrf) if cookie is not None]
+    _require(len(set(names)) == len(names), "the cookies need different names")
+    for cookie in (access, refresh):
+        _require(
+            cookie.http_only, f"cookie {cookie.name!r} holds a token: scripts must not read it"
+        )
+    _require(csrf is None or not csrf.http_only, "csrf_cookie: scripts read it, http_only=False")
     # RFC 6265bis, 5.1.4: a path matches itself and what is below it.
     below = refresh.path if refresh.path.endswith("/") else f"{refresh.path}/"
     _require(

@@ -33,7 +33,7 @@ _WHITE: Final = b" \t"
 @dataclass(frozen=True, slots=True)
 class Cookie:
     """
-    The name and the attributes of one cookie; HttpOnly is not a choice.
+    The name and the attributes of one cookie.
 
     Attributes:
         name: A token (RFC 6265bis, 4.1.1). The prefixes `__Host-`, `__Secure-`, `__Http-` and
@@ -45,6 +45,8 @@ class Cookie:
         same_site: "lax" arrives with a link from another site, "strict" does not (the user looks
             signed out), "none" arrives with everything and needs *secure*.
         partitioned: One jar for each embedding site (CHIPS); needs *secure*.
+        http_only: Out of reach of scripts. False is for the double-submit token only: a cookie
+            for tokens that is not out of their reach is refused by `Config`.
 
     Raises:
         ConfigurationError: A browser would refuse or silently drop such a cookie.
@@ -56,6 +58,7 @@ class Cookie:
     secure: bool = field(default=True, kw_only=True)
     same_site: Literal["lax", "strict", "none"] = field(default="lax", kw_only=True)
     partitioned: bool = field(default=False, kw_only=True)
+    http_only: bool = field(default=True, kw_only=True)
     key: bytes = field(init=False, repr=False, compare=False)
     _suffix: bytes = field(init=False, repr=False, compare=False)
 
@@ -68,7 +71,9 @@ class Cookie:
             suffix += f"; Domain={self.domain}"
         if self.secure:
             suffix += "; Secure"
-        suffix += f"; HttpOnly; SameSite={self.same_site.capitalize()}"
+        if self.http_only:
+            suffix += "; HttpOnly"
+        suffix += f"; SameSite={self.same_site.capitalize()}"
         if self.partitioned:
             suffix += "; Partitioned"
         object.__setattr__(self, "key", self.name.encode())
@@ -150,12 +155,18 @@ def sole_value(header: bytes, name: bytes) -> bytes | None:
     return value
 
 
-def replace_value(header: bytes, name: bytes, value: bytes) -> bytes:
-    """Return *header* with exactly one cookie *name*, of *value*, the others left as they are."""
+def replace_value(header: bytes, name: bytes, value: bytes | None) -> bytes:
+    """
+    Return *header* with exactly one cookie *name*, of *value*, the others left as they are.
+
+    None: with no such cookie.
+    """
     if name in header:
         pairs = header.split(b";")
         header = b";".join(p for p in pairs if p.partition(b"=")[0].strip(_WHITE) != name)
         header = header.strip(_WHITE)
+    if value is None:
+        return header
     return b"%b; %b=%b" % (header, name, value) if header else b"%b=%b" % (name, value)
 
 
@@ -240,6 +251,8 @@ def _prefix_problem(cookie: Cookie) -> str | None:
         return "the __Host- prefix needs path='/' and no domain"
     if cookie.same_site == "none" and not cookie.secure:
         return "same_site='none' needs secure=True"
+    if name.startswith(("__http-", "__host-http-")) and not cookie.http_only:
+        return "this prefix needs http_only=True"
     if cookie.partitioned and not cookie.secure:
         return "partitioned=True needs secure=True"
     return None

@@ -67,6 +67,7 @@ class Credentials:
         reason: Why there is less than was sent, if there is; None if nothing was refused.
         genuine: Every genuine token that came, believed or not.
         buried: The sessions that the tombstone names.
+        legacy: What came in the cookie of an earlier system, unread.
     """
 
     names: Collection[bytes] = ()
@@ -75,6 +76,7 @@ class Credentials:
     reason: Reason | None = None
     genuine: tuple[AccessToken | RefreshToken, ...] = ()
     buried: tuple[str, ...] = ()
+    legacy: tuple[bytes, ...] = ()
 
     @property
     def sessions(self) -> frozenset[str]:
@@ -99,7 +101,9 @@ def read_cookies(
     refresh_name = issuer.config.refresh_cookie.key
     if capped and len(header) > issuer.config.max_cookie_header:
         return Credentials(reason="oversize_cookies")
-    found = collect(header, (access_name, refresh_name, tombstone.key))
+    legacy = issuer.legacy
+    others = [cookie.key for cookie in legacy.cookies]
+    found = collect(header, (access_name, refresh_name, tombstone.key, *others))
     if not found:
         return NONE
     tombs = b"~".join(found.get(tombstone.key, ()))
@@ -111,7 +115,8 @@ def read_cookies(
     if off_access == "ambiguous_cookies":
         refresh = None  # it must not decide between the two
     reason = off_access or off_refresh or why_access or why_refresh
-    return Credentials(found, access, refresh, reason, (*accesses, *refreshes), tuple(ended))
+    old = () if legacy.cookie is None else tuple(found.get(legacy.cookie.key, ()))
+    return Credentials(found, access, refresh, reason, (*accesses, *refreshes), tuple(ended), old)
 
 
 def _genuine(values: Iterable[bytes], read: Callable[[bytes], T]) -> tuple[list[T], Reason | None]:

@@ -50,7 +50,7 @@ def next_step(
         access token still counts.
     """
     left = access.expires_at - now if access is not None else 0.0
-    if access is not None and refresh is not None and access.session_id != refresh.session_id:
+    if access is not None and refresh is not None and not refresh.goes_with(access):
         # Somebody planted one of the two: never slide from one identity into another.
         return (Step.USE if left > 0 else Step.ANONYMOUS), "session_mismatch"
     if left > 0 and left >= refresh_before:

@@ -28,8 +28,9 @@ issued: a session began. refreshed: it was rotated. repeated: the newest generat
 once more (parallel requests). recovered: a lost response was made good; the reason says how (late,
 fork, ahead). reused: an old token came back, the session was ended. revoked: a session or an access
 token was ended. rejected: credentials came and were not accepted. cross_origin: a request from
-another origin was refused. store_unavailable: the store failed. clock_skew: a host's clock is
-further off than the leeway. insecure_cookie: Secure cookies went out over plain http.
+another origin, or one without its double-submit token, was refused. store_unavailable: the store
+failed. clock_skew: a host's clock is further off than the leeway. insecure_cookie: Secure cookies
+went out over plain http.
 """
 
 

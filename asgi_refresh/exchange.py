@@ -43,6 +43,7 @@ class Exchange:
         self.look: Look | None = None
         self.dead: frozenset[bytes] = frozenset()
         self.headers: RequestHeaders | None = None
+        self._legacy_ended: set[str] = set()
 
     @property
     def client(self) -> Client:
@@ -85,7 +86,9 @@ class Exchange:
             with contextlib.suppress(StoreUnavailable):  # told by an event; the login stands
                 await self._end(session_id, intent, "login", client)
         shell.warn_insecure(self._scope, self._sorted_headers().get(b"host", ()))
-        self._hand_out(grant, shell.burial(came))
+        with contextlib.suppress(StoreUnavailable, ClaimsUnavailable):
+            await self._end_legacy(came, "login", client)
+        self._hand_out(grant, self._ended(came))
 
     async def _elevate(self, session_id: str, intent: Intent) -> None:
         rotating = self._shell.issuer.rotating
@@ -107,7 +110,17 @@ class Exchange:
                 failure = error  # the others end all the same
         if failure is not None:
             raise failure
+        await self._end_legacy(self._came(), "logout", client)
         self._cookies = self._farewell()
+
+    async def _end_legacy(self, came: Credentials, reason: str, client: Client) -> None:
+        """End the sessions that tokens of an earlier system would begin, or have begun."""
+        issuer = self._shell.issuer
+        for raw in came.legacy:
+            with contextlib.suppress(InvalidTokenError):
+                token = await issuer.legacy.read(raw)
+                self._legacy_ended.add(token.session_id)
+                await issuer.mode.end_kept(token.session_id, reason=reason, client=client)
 
     async def _end_everywhere(self, intent: Intent, client: Client) -> None:
         rotating = self._shell.issuer.rotating
@@ -133,8 +146,12 @@ class Exchange:
     def _farewell(self) -> Cookies:
         if self._auth._foreign is not None:
             return []  # another site's request brought no cookie, and must not delete any
-        shell = self._shell
-        return shell.deletions(shell.names) + shell.burial(self._came())
+        return self._shell.deletions(self._shell.names) + self._ended(self._came())
+
+    def _ended(self, came: Credentials) -> Cookies:
+        """What keeps the sessions that the request *came* with from coming back."""
+        burial = self._shell.burial(came, self._legacy_ended)
+        return burial + self._shell.legacy_deletions(came)
 
     def _came(self) -> Credentials:
         """What our cookies hold; however long they are, for it is to be ended."""
@@ -174,7 +191,7 @@ class Exchange:
             cookies = self._farewell() if failed_logout else []
             await self._answer(send, 503, "The session store is not available.", cookies)
         else:
-            cookies = [cookie for cookie in due if cookie[0] not in own]  # the application wins
+            cookies = self._less_own(due, own)
             if cookies:
                 headers = forbid_caching(headers)
                 headers += [(b"set-cookie", value) for _, value in cookies]
@@ -189,22 +206,34 @@ class Exchange:
         for name, value in headers:
             if name.lower() == b"set-cookie":
                 cookie, deletes = read_set_cookie(value, now=now)
-                if cookie in self._shell.names:
+                if cookie in self._shell.goes_with:
                     own[cookie] = deletes
         return own
+
+    def _less_own(self, due: Cookies, own: dict[bytes, bool]) -> Cookies:
+        """The application wins: what it writes itself, we do not, nor what goes with that."""
+        with_token = self._shell.goes_with
+        return [
+            cookie
+            for cookie in due
+            if cookie[0] not in own and with_token.get(cookie[0], cookie[0]) not in own
+        ]
 
     async def _due(self, status: int, headers: Headers, own: dict[bytes, bool]) -> Cookies:
         auth = self._auth
         if status >= 400 and auth._intent is not None:
             auth._intent = auth._intent.without_promises()
-        if auth._intent is None and self._cookies is None and any(own.values()):
-            auth._intend(logout=True)  # deleting one is how applications log out
+        deletes = any(own.get(name) for name in self._shell.names)
+        if auth._intent is None and self._cookies is None and deletes:
+            auth._intend(logout=True)  # that is how applications log out
         await self.commit()
         if not self._takes_headers():
             return []
         if self._cookies is not None:
             return self._cookies
         if self.look is not None:
+            if status >= 400 and not self._shell.issuer.profile.refreshes_on_error:
+                return []
             return await self._refreshed(self.look, headers, own)
         return self._shell.deletions(self.dead)
 
@@ -227,7 +256,12 @@ class Exchange:
             grant = await mode.settle(look, client=self.client)
         except StoreUnavailable:
             return []
-        return [] if grant is None else self._shell.cookies(grant)
+        if grant is None:
+            return []
+        cookies = self._shell.cookies(grant)
+        if self._shell.issuer.legacy.cookies:
+            cookies += self._shell.legacy_deletions(self._came())
+        return cookies
 
     async def _answer(self, send: Send, status: int, text: str, cookies: Cookies) -> None:
         """Answer in place of the application, whose messages are dropped from here on."""

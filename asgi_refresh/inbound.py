@@ -10,6 +10,8 @@ from collections.abc import MutableMapping
 from functools import cache
 from typing import Any
 
+from starlette.types import Receive
+
 from .auth import Auth
 from .cookies import replace_value
 from .credentials import (
@@ -22,12 +24,14 @@ from .credentials import (
     read_cookies,
     request_headers,
 )
-from .decide import Step, is_top_level_navigation, next_step
+from .decide import Step, is_top_level_navigation, next_step, route_path, sole
+from .double_submit import accepts, repeated
 from .errors import ClaimsUnavailable, InvalidTokenError, Reason, StoreUnavailable
 from .events import Event
 from .exchange import Exchange
-from .grants import Look
 from .intents import BY_BEARER, BY_COOKIE, BY_REFRESH, PENDING, How
+from .origins import SAFE_METHODS
+from .sessions import FrozenDict
 from .shell import Shell, refusal
 from .tokens import AccessToken, RefreshToken
 
@@ -48,10 +52,13 @@ def anonymous(reason: Reason) -> How:
 class Inbound:
     """One request on its way in."""
 
-    def __init__(self, shell: Shell[Exchange], scope: MutableMapping[str, Any]) -> None:
+    def __init__(
+        self, shell: Shell[Exchange], scope: MutableMapping[str, Any], receive: Receive
+    ) -> None:
         if not isinstance(scope["headers"], list | tuple):
             scope["headers"] = list(scope["headers"])  # any iterable will do (ASGI, HTTP scope)
         self._shell, self._scope, self._issuer = shell, scope, shell.issuer
+        self.receive = receive  # what is left of the body, once it has been looked at
         self._headers: Headers = request_headers(scope)
         self._cookie = b"" if shell.is_exempt(scope) else cookie_header(self._headers)
 
@@ -63,6 +70,8 @@ class Inbound:
             CrossOriginRefused: The request must not reach the application.
         """
         token, why_bearer = await self._bearer()
+        if why_bearer == "revoked_token":
+            self._pass_down(b"authorization", None)
         origin = self._shell.foreign_origin(self._scope, self._headers)
         if token is not None:
             if origin is not None:
@@ -71,8 +80,8 @@ class Inbound:
         if self._shell.is_exempt(self._scope):
             return self._auth(None, anonymous("exempt_path"))
         credentials = read_cookies(self._issuer, self._cookie, self._shell.tombstone)
-        if origin is not None and self._shell.names.intersection(credentials.names):
-            raise self._refused(origin)
+        if origin is not None and self._shell.signs_in.intersection(credentials.names):
+            raise self._refused("request", refusal(origin))
         return self._with_origin(await self._by_cookie(credentials, why_bearer), origin)
 
     def _with_origin(self, auth: Auth, origin: str | None) -> Auth:
@@ -80,10 +89,22 @@ class Inbound:
             auth._foreign = origin  # it must set and delete no cookie
         return auth
 
-    def _refused(self, origin: str) -> CrossOriginRefused:
-        text, client = refusal(origin), client_of(self._scope, self._headers)
-        self._issuer.emit(Event("cross_origin", reason="request", detail=text, client=client))
+    def _refused(self, reason: str, text: str) -> CrossOriginRefused:
+        client = client_of(self._scope, self._headers)
+        self._issuer.emit(Event("cross_origin", reason=reason, detail=text, client=client))
         return CrossOriginRefused(text)
+
+    async def _check_double_submit(self, token: AccessToken | RefreshToken) -> None:
+        """Refuse an unsafe request that does not repeat the double-submit token of its session."""
+        config = self._issuer.config
+        if config.csrf_cookie is None or self._scope.get("method", "GET") in SAFE_METHODS:
+            return
+        claims = token.payload if isinstance(token, AccessToken) else FrozenDict()
+        expected = self._issuer.profile.csrf_tokens(token.session_id, claims)
+        presented, self.receive = await repeated(self._headers, self.receive, config)
+        if not accepts(expected, presented):
+            text = f"Refused: no {config.csrf_header} of this session, in the header or the form."
+            raise self._refused("double_submit", text)
 
     async def _bearer(self) -> tuple[AccessToken | None, Reason | None]:
         raw = bearer_token(self._headers) if self._issuer.config.bearer else None
@@ -115,7 +136,7 @@ class Inbound:
         if access is not None:
             usable, refused = await self._in_force(access)
             if refused == "store_unavailable":
-                return self._nobody(refused)
+                return self._nobody(refused, credentials)
             if refused == "revoked_token":
                 access, why = usable, refused
         step, off = next_step(
@@ -123,16 +144,44 @@ class Inbound:
             credentials.refresh,
             now=issuer.clock(),
             refresh_before=self._shell.refresh_before,
-            may_refresh=self._scope.get("method") not in _NEVER_REFRESH,
+            may_refresh=self._may_refresh(),
         )
         if step is Step.REFRESH and credentials.refresh is not None:
-            return await self._refresh(credentials, access, credentials.refresh)
+            token = issuer.profile.succeed(credentials.access, credentials.refresh)
+            return await self._refresh(credentials, access, token)
+        if not credentials.genuine and credentials.legacy and self._may_refresh():
+            return await self._by_legacy(credentials, why)
         if why != "ambiguous_cookies":
             why = off or why
         if step is Step.USE and access is not None:
+            await self._check_double_submit(access)
             self._report(why, access)
             return self._auth(access, BY_COOKIE)
         return self._nobody(why or "no_credentials", credentials)
+
+    def _may_refresh(self) -> bool:
+        scope = self._scope
+        method = scope.get("method", "GET")
+        if method in _NEVER_REFRESH:
+            return False
+        path = route_path(scope["path"], scope.get("root_path", ""))
+        return self._issuer.profile.may_refresh(method, path)
+
+    async def _by_legacy(self, credentials: Credentials, why: Reason | None) -> Auth:
+        """Sign in by the token of an earlier system, if that is what came."""
+        read: list[RefreshToken] = []
+        for raw in credentials.legacy:
+            try:
+                read.append(await self._issuer.legacy.read(raw))
+            except (InvalidTokenError, ClaimsUnavailable) as error:
+                why = error.reason
+        token, off = sole(
+            [token for token in read if token.session_id not in credentials.buried],
+            newest=lambda token: (token.generation, token.issued_at),
+        )
+        if token is None:
+            return self._nobody(off or why or "session_ended")
+        return await self._refresh(credentials, None, token)
 
     async def _refresh(
         self,
@@ -140,6 +189,7 @@ class Inbound:
         access: AccessToken | None,
         token: RefreshToken,
     ) -> Auth:
+        await self._check_double_submit(token)
         self._report(credentials.reason, access)
         client = client_of(self._scope, self._headers)
         try:
@@ -150,7 +200,8 @@ class Inbound:
         auth._state |= PENDING
         exchange = self._shell.exchange(auth)
         exchange.look, exchange.headers = look, self._headers
-        self._pass_down(look)
+        cookie = replace_value(self._cookie, self._shell.access.key, look.minted.raw)
+        self._pass_down(b"cookie", cookie)
         return auth
 
     def _not_refreshed(
@@ -162,22 +213,28 @@ class Inbound:
             return self._auth(access, BY_COOKIE)  # it is good for a while yet
         return self._nobody(reason, credentials)
 
-    def _pass_down(self, look: Look) -> None:
-        """Let code that reads the cookie itself see the new access token, in one plain header."""
-        cookie = replace_value(self._cookie, self._shell.access.key, look.minted.raw)
-        headers = [(n, v) for n, v in self._scope["headers"] if n.lower() != b"cookie"]
-        headers.append((b"cookie", cookie))
+    def _pass_down(self, name: bytes, value: bytes | None) -> None:
+        """Let code that reads a header itself see what was decided, in one plain header or none."""
+        headers = [(n, v) for n, v in self._scope["headers"] if n.lower() != name]
+        if value:
+            headers.append((name, value))
         self._scope["headers"] = headers
 
     def _nobody(self, reason: Reason, credentials: Credentials = NONE) -> Auth:
         if reason != "no_credentials":
             self._report(reason, credentials.access or credentials.refresh)
+        if any(self._is_unexpired(token) for token in credentials.genuine):
+            # It is refused here; nobody behind may take it for good.
+            self._pass_down(b"cookie", replace_value(self._cookie, self._shell.access.key, None))
         auth = self._auth(None, anonymous(reason))
         carried = self._shell.names.intersection(credentials.names)
         if reason in _OVER and carried and is_top_level_navigation(self._headers):
             auth._state |= PENDING
             self._shell.exchange(auth).dead = carried
         return auth
+
+    def _is_unexpired(self, token: AccessToken | RefreshToken) -> bool:
+        return isinstance(token, AccessToken) and self._issuer.clock() < token.expires_at
 
     def _auth(self, token: AccessToken | None, how: How) -> Auth:
         return self._shell.auth(self._scope, token, how, self._cookie)

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 from .cache import TokenCache
 from .claims import check_claims, is_identifier
 from .config import Config
-from .denylist import Denylist
 from .errors import (
     ExpiredTokenError,
     InvalidTokenError,
@@ -22,15 +21,17 @@ from .errors import (
 from .events import Client, EventHook
 from .grants import Mode, Tokens
 from .keys import Key, Secret
+from .legacy import Legacy
+from .legacy_tokens import LegacyTokens
 from .mint import ClaimsLoader, Mint
 from .profile import make_profile
-from .rotating import Rotating
+from .rotating import Rotating, rotating_on
 from .sessions import Session
 from .settler import Retire
 from .stateless import Stateless
-from .store import BoundedStore, Store
+from .store import Store
 from .telemetry import guarded, log_event
-from .tokens import AccessToken, Profile
+from .tokens import AccessToken, Profile, RefreshToken, token_bytes
 
 _LOOKS = 3  # at a session that moves on between look and answer
 
@@ -48,8 +49,7 @@ class Issuer:
             new one verifies on every host before it comes first.
         store: Where sessions are kept: refresh tokens rotate, reuse is detected, everything can be
             revoked. None: nothing is kept and nothing can be revoked.
-        secret: What refresh tokens are signed with; of several as with *key*. Needed with a
-            `Key`; else the bare secrets of *key* serve.
+        secret: What refresh tokens are signed with; one or several. None: those of *key*.
         config: The settings.
         load_claims: Called with the `Session` at every refresh and login, sync or async; returns
             the claims of the next access token, or None to end the session. Without it the claims
@@ -57,6 +57,7 @@ class Issuer:
         on_event: Told of every decision.
         clock: Returns seconds since the epoch.
         profile: Another shape of tokens; None is this library's.
+        accept_legacy: Who was signed in to an earlier system stays so: how its tokens are read.
 
     Raises:
         ConfigurationError: A key is unfit, or the settings do not go together.
@@ -73,6 +74,7 @@ class Issuer:
         on_event: EventHook = log_event,
         clock: Callable[[], float] = time.time,
         profile: Profile | None = None,
+        accept_legacy: Legacy | None = None,
     ) -> None:
         self.config = config = Config() if config is None else config
         self.clock, self.emit = clock, guarded(on_event)
@@ -81,20 +83,14 @@ class Issuer:
         self.profile = profile
         self.cache = TokenCache(config.token_cache)
         self.mint = Mint(profile, config, clock, load_claims)
-        self.denylist: Denylist | None = None
+        self.legacy = LegacyTokens(accept_legacy, self.mint)
         self.rotating: Rotating | None = None
-        self.mode: Mode
-        if store is None:
-            self.mode = Stateless(self.mint, self.emit)
-            return
-        config.check_rotating()
-        bounded = BoundedStore(store, timeout=self.mint.timeout, emit=self.emit)
-        if config.revocation != "refresh":
-            live = config.revocation == "live"
-            poll = config.revocation_poll.total_seconds() if live else None
-            patience = 2 * self.mint.timeout
-            self.denylist = Denylist(bounded, clock, max_age=poll, patience=patience)
-        self.mode = self.rotating = Rotating(bounded, self.mint, config, self.emit, self.denylist)
+        self.mode: Mode = Stateless(self.mint, self.emit)
+        if store is not None:
+            adopts = profile.adopts or accept_legacy is not None
+            self.rotating = rotating_on(store, self.mint, config, self.emit, adopts=adopts)
+            self.mode = self.rotating
+        self.denylist = None if self.rotating is None else self.rotating.denylist
 
     def __repr__(self) -> str:
         return f"<Issuer, {'stateless' if self.rotating is None else 'rotating'}>"
@@ -143,12 +139,12 @@ class Issuer:
         """
         if revoke_access and self.rotating is None:
             raise StoreRequiredError("revoke_access needs a store")
-        token = self.profile.read_refresh(_ascii(refresh_token))
-        companion = None
+        token, companion = await self.read_refresh(token_bytes(refresh_token)), None
         if isinstance(revoke_access, str):
-            companion = self.read_access(_ascii(revoke_access))
-            if companion.session_id != token.session_id:
+            companion = self.read_access(token_bytes(revoke_access))
+            if not token.goes_with(companion):
                 raise InvalidTokenError("the tokens are of two sessions")
+            token = self.profile.succeed(companion, token)
         retire = Retire(companion) if revoke_access else None
         for _ in range(_LOOKS):
             look = await self.mode.look(token, client=client)
@@ -279,20 +275,26 @@ class Issuer:
                 self.cache.put(raw, token)
         return token
 
+    async def read_refresh(self, raw: bytes) -> RefreshToken:
+        """
+        Return the refresh token that *raw* spells, be it of an earlier system.
+
+        Raises:
+            InvalidTokenError: It is none.
+            ClaimsUnavailable: The reader of the earlier system's tokens failed.
+        """
+        try:
+            return self.profile.read_refresh(raw)
+        except InvalidTokenError:
+            return await self.legacy.read(raw)
+
     def _unexpired(self, access_token: str) -> AccessToken:
-        token = self.read_access(_ascii(access_token))
-        if self.clock() >= token.expires_at:
-            raise ExpiredTokenError
-        return token
+        token = self.read_access(token_bytes(access_token))
+        if self.clock() < token.expires_at:
+            return token
+        raise ExpiredTokenError
 
     def _stored(self, what: str) -> Rotating:
         if self.rotating is None:
             raise StoreRequiredError(f"{what} needs a store; this issuer was built with store=None")
         return self.rotating
-
-
-def _ascii(text: str) -> bytes:
-    try:
-        return text.encode("ascii")
-    except (UnicodeEncodeError, AttributeError):
-        raise InvalidTokenError from None

@@ -13,6 +13,7 @@ from typing import Any
 
 from .access import AccessReader, b64encode, head_of
 from .claims import encode
+from .cookies import Cookie
 from .errors import InvalidTokenError
 from .keys import Key
 from .sessions import FrozenDict, Session, freeze
@@ -31,7 +32,11 @@ class JwtProfile:
         audience: Written as `aud` and required; None: tokens for an audience are refused.
         leeway: Seconds by which `iat` and `nbf` may lie in the future.
         stateless: Whether the refresh token carries the whole session.
+        csrf_cookies: As of `tokens.Profile`.
     """
+
+    adopts = False
+    refreshes_on_error = True
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class JwtProfile:
         audience: str | None = None,
         leeway: float = 5.0,
         stateless: bool = False,
+        csrf_cookies: Sequence[tuple[bytes, Cookie]] = (),
     ) -> None:
         self._registered = {
             name: value for name, value in (("iss", issuer), ("aud", audience)) if value is not None
@@ -52,7 +58,9 @@ class JwtProfile:
         # The issuer is part of the purpose: applications that share a secret stay apart.
         purpose = f"{'stateless' if stateless else 'rotating'} refresh token {issuer or ''}"
         self._macs = tuple(Mac(derive(secret, purpose)) for secret in secrets)
-        self._stateless = stateless
+        purpose = f"double-submit token {issuer or ''}"
+        self._csrf_macs = tuple(Mac(derive(secret, purpose)) for secret in secrets)
+        self._stateless, self.csrf_cookies = stateless, csrf_cookies
 
     def mint_access(
         self,
@@ -110,9 +118,17 @@ class JwtProfile:
         """Return the public keys as a JWKS document (RFC 7517, 5)."""
         return {"keys": self._public}
 
-    def extra_cookies(self, session: Session | None) -> Sequence[bytes]:  # noqa: ARG002
-        """Return nothing: two cookies are all there are."""
-        return ()
+    def succeed(self, access: AccessToken | None, refresh: RefreshToken) -> RefreshToken:  # noqa: ARG002
+        """Return *refresh*: all that a session is was said at login."""
+        return refresh
+
+    def csrf_tokens(self, session_id: str, claims: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002
+        """Return the session id under each secret: nobody else can say it (itsdangerous)."""
+        return [mac.sign(session_id.encode()).decode() for mac in self._csrf_macs]
+
+    def may_refresh(self, method: str, path: str) -> bool:  # noqa: ARG002
+        """Return True."""
+        return True
 
 
 def _stateless_fields(session: Session, now: float) -> list[Any]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from .adoption import Adoption
 from .config import Config
 from .denylist import Denylist
 from .devices import device_label
 from .errors import StoreUnavailable
 from .events import Client, Event, EventHook
 from .grants import Grant
+from .legacy import is_adopted
 from .mint import Mint
 from .sessions import Revocation, Session
 from .store import Store
@@ -33,12 +35,24 @@ class Kept:
         config: The settings.
         emit: Told of every decision.
         denylist: Told of every revocation made here; None where access tokens just run out.
+        adopts: Whether tokens of an earlier system begin sessions, too.
     """
 
     def __init__(
-        self, store: Store, mint: Mint, config: Config, emit: EventHook, denylist: Denylist | None
+        self,
+        store: Store,
+        mint: Mint,
+        config: Config,
+        emit: EventHook,
+        denylist: Denylist | None,
+        *,
+        adopts: bool = False,
     ) -> None:
         self.store, self._mint, self._emit, self.denylist = store, mint, emit, denylist
+        self._adoption = Adoption(
+            store, mint.clock, self.revocation, emit, idle_lifetime=mint.idle_lifetime
+        )
+        self._adopts = adopts
         self._max_sessions = config.max_sessions
         self._leeway = config.leeway.total_seconds()
         self._next_purge = 0.0
@@ -62,6 +76,8 @@ class Kept:
         client: Client | None = None,
     ) -> bool:
         """Delete the session; its access tokens are refused from here on."""
+        if is_adopted(session_id):
+            await self._adoption.end(session_id)
         revocation = self.revocation(session_id)
         ended = await self.store.revoke(session_id, revocation)
         self._note(revocation)
@@ -73,12 +89,16 @@ class Kept:
         session = await self.store.get(session_id)
         if session is not None:
             await self._end_as_kept(session, reason, client)
+        elif is_adopted(session_id):
+            await self._adoption.end(session_id)  # before it has begun
 
     async def _end_as_kept(self, session: Session, why: str, client: Client | None) -> None:
         await self.end(session.id, subject=session.subject, reason=why, client=client)
 
     async def end_subject(self, subject: str, *, client: Client | None) -> int:
         """End every session of *subject*; return how many."""
+        if self._adopts:
+            await self._adoption.end_subject(subject)
         sessions = await self.store.find(subject)
         count = await self.store.revoke_subject(subject, self.revocation(""))
         for session in sessions:
@@ -88,6 +108,8 @@ class Kept:
 
     async def end_others(self, subject: str, session_id: str, *, client: Client | None) -> int:
         """End every session of *subject* but one; return how many."""
+        if self._adopts:
+            await self._adoption.end_subject(subject)
         others = [s for s in await self.store.find(subject) if s.id != session_id]
         for session in others:
             await self._end_as_kept(session, "others", client)

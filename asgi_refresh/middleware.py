@@ -63,7 +63,8 @@ class RefreshMiddleware:
         # What every request asks, at hand.
         self._clock, self._cache, self._denylist = issuer.clock, issuer.cache, issuer.denylist
         self._access_name = config.access_cookie.key
-        self._refresh_name = config.refresh_cookie.key
+        self._names = tuple(self._shell.signs_in)
+        self._asks_token = config.csrf_cookie is not None
         self._most = config.max_cookie_header
         self._refresh_before = self._shell.refresh_before
         self._begin: _Start = self._start
@@ -81,7 +82,9 @@ class RefreshMiddleware:
         auth = None if self._exempts and self._shell.is_exempt(scope) else self._known(scope)
         if auth is None:
             try:
-                auth = await Inbound(self._shell, scope).authenticate()
+                inbound = Inbound(self._shell, scope, receive)
+                auth = await inbound.authenticate()
+                receive = inbound.receive
             except CrossOriginRefused as refused:
                 await _refuse(scope, receive, send, str(refused))
                 return
@@ -124,7 +127,7 @@ class RefreshMiddleware:
                 return None
         value = sole_value(cookie, self._access_name)
         if value is None:
-            if self._access_name in cookie or self._refresh_name in cookie:
+            if cookie and any(name in cookie for name in self._names):
                 return None
             token, how = None, NOBODY
         else:
@@ -138,7 +141,9 @@ class RefreshMiddleware:
                 or token.session_id in denylist.by_session
             ):
                 return None
-        if scope["method"] not in SAFE_METHODS and not _is_same_origin(headers):
+        if scope["method"] not in SAFE_METHODS and (
+            self._asks_token or not _is_same_origin(headers)
+        ):
             return None
         auth = _new(Auth)  # as `Shell.auth` makes it, without the call
         auth._token, auth._how, auth._state = token, how, 0

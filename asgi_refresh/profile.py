@@ -42,6 +42,7 @@ def make_profile(
         raise ConfigurationError(
             "with Key(...) refresh tokens need a secret of their own: Issuer(key, secret=...)"
         )
+    access = config.access_cookie.key
     return JwtProfile(
         access_keys(ring),
         [secret_bytes(item) for item in secrets],
@@ -49,4 +50,5 @@ def make_profile(
         audience=config.audience,
         leeway=config.leeway.total_seconds(),
         stateless=stateless,
+        csrf_cookies=() if config.csrf_cookie is None else ((access, config.csrf_cookie),),
     )

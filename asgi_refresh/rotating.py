@@ -25,8 +25,8 @@ from .mint import Mint
 from .rotation import ACCEPTED, Verdict, advance, barrier, present
 from .sessions import FrozenDict, Session
 from .settler import Retire, Settled, Settler
-from .store import Store
-from .tokens import RefreshToken
+from .store import BoundedStore, Store
+from .tokens import AccessToken, RefreshToken
 
 _DEAD_FOR = 60.0  # seconds that a dead (session, generation) is remembered
 _DEAD_MOST = 4096
@@ -38,9 +38,16 @@ class Rotating(Kept):
     """
 
     def __init__(
-        self, store: Store, mint: Mint, config: Config, emit: EventHook, denylist: Denylist | None
+        self,
+        store: Store,
+        mint: Mint,
+        config: Config,
+        emit: EventHook,
+        denylist: Denylist | None,
+        *,
+        adopts: bool = False,
     ) -> None:
-        super().__init__(store, mint, config, emit, denylist)
+        super().__init__(store, mint, config, emit, denylist, adopts=adopts)
         self._looks = Flight[Look]()
         self._settler = Settler(store, self._advance, self.revocation, denylist)
         self._dead: dict[tuple[str, int], float] = {}
@@ -69,6 +76,8 @@ class Rotating(Kept):
     async def _present(self, token: RefreshToken, client: Client | None) -> tuple[Session, Verdict]:
         while True:
             session = await self.store.get(token.session_id)
+            if session is None and token.session is not None:
+                session = await self._adoption.adopt(token, token.session, client)
             if session is None:
                 raise self._dies(token)
             now, grace = self._mint.clock(), self._mint.window
@@ -114,10 +123,18 @@ class Rotating(Kept):
         self._emit(_settled_event(look, None if ended else settled, client))
         if settled is None or settled.generation is None:
             return None
+        if retire is not None and retire.companion is not None:
+            await self._end_stray(retire.companion, settled.session)
         session, minted = settled.session, look.minted
         if minted.token.generation < session.access_from or self._mint.is_old(minted):
             minted = self._mint.access(session, minted.claims)
         return Grant(session, minted, self._mint.refresh(session, settled.generation))
+
+    async def _end_stray(self, companion: AccessToken, session: Session) -> None:
+        """Refuse an access token of an earlier system, which is of no session."""
+        stray = companion.session_id != session.id
+        if stray and self.denylist is not None and not self.denylist.refuses(companion):
+            await self.end(companion.session_id, subject=session.subject, reason="retired")
 
     async def still_good(self, look: Look) -> bool:
         """Read the session once more: what was good at request time may be over."""
@@ -209,6 +226,25 @@ class Rotating(Kept):
                 yield
         except TimeoutError:
             raise StoreUnavailable("the store did not answer in time") from None
+
+
+def rotating_on(
+    store: Store, mint: Mint, config: Config, emit: EventHook, *, adopts: bool
+) -> Rotating:
+    """
+    Return the mode for *store*, which may fail and hang as stores do.
+
+    Raises:
+        ConfigurationError: The settings are not fit for rotation.
+    """
+    config.check_rotating()
+    bounded = BoundedStore(store, timeout=mint.timeout, emit=emit)
+    denylist: Denylist | None = None
+    if config.revocation != "refresh":
+        live = config.revocation == "live"
+        poll = config.revocation_poll.total_seconds() if live else None
+        denylist = Denylist(bounded, mint.clock, max_age=poll, patience=2 * mint.timeout)
+    return Rotating(bounded, mint, config, emit, denylist, adopts=adopts)
 
 
 def _settled_event(look: Look, settled: Settled | None, client: Client | None) -> Event:

@@ -58,6 +58,8 @@ def _reader(name: str, default: Any) -> Callable[[str], Any]:
         return _duration
     if isinstance(default, Cookie):
         return _cookie
+    if name == "csrf_cookie":
+        return lambda text: _cookie(text) if text else None  # no double-submit token
     if isinstance(default, bool):
         return _boolean
     if name == "max_sessions":
@@ -106,7 +108,7 @@ def _cookie(text: str) -> Cookie:
             case "secure" | "partitioned" as flag:
                 values[flag] = _boolean(value.strip() or "true")
             case "httponly":
-                pass  # it always is
+                values["http_only"] = _boolean(value.strip() or "true")
             case other:
                 raise ValueError(f"a cookie has no attribute {other!r} here")
     return Cookie(name, **values)
@@ -137,4 +139,6 @@ def _show_cookie(cookie: Cookie) -> str:
     if cookie.domain is not None:
         parts.append(f"Domain={cookie.domain}")
     parts += [f"SameSite={cookie.same_site}", f"Secure={str(cookie.secure).lower()}"]
+    if not cookie.http_only:
+        parts.append("HttpOnly=false")
     return "; ".join([*parts, "Partitioned"] if cookie.partitioned else parts)

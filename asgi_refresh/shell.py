@@ -5,7 +5,7 @@ What all requests of one middleware share: how cookies are written, and who coun
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 from dataclasses import replace
 from math import ceil
 from typing import Any, Generic, TypeVar
@@ -14,6 +14,7 @@ from starlette.types import Send
 
 from .auth import Auth, Exchange
 from .caching import Headers
+from .cookies import Cookie
 from .credentials import Credentials
 from .decide import route_path
 from .events import Event
@@ -44,6 +45,12 @@ class Shell(Generic[E]):
         name = f"{config.access_cookie.name}-ended"
         self.tombstone = replace(self.access, name=name, path=self.refresh.path)
         self.names = frozenset({self.access.key, self.refresh.key})
+        legacy = issuer.legacy.cookie
+        self.signs_in = self.names if legacy is None else self.names | {legacy.key}
+        self._csrf = issuer.profile.csrf_cookies
+        # Each cookie that may go out, and the token's cookie that it goes with.
+        self.goes_with = {name: name for name in self.names}
+        self.goes_with |= {cookie.key: token for token, cookie in self._csrf}
         self.stateless = issuer.rotating is None
         self._buries = self.stateless or config.revocation == "refresh"
         longest = config.idle_lifetime if self.stateless else config.access_lifetime
@@ -97,33 +104,56 @@ class Shell(Generic[E]):
         """Return the access cookie."""
         left = int(minted.token.expires_at - self.issuer.clock())
         age = max(1, left) if session.persistent else None
-        return [(self.access.key, self.access.render(minted.raw, age))]
+        cookies = [(self.access.key, self.access.render(minted.raw, age))]
+        return cookies + self._csrf_of(self.access, session)
 
     def cookies(self, grant: Grant) -> Cookies:
         """Return the cookies that hand out *grant*."""
         cookies = self.access_cookie(grant.session, grant.minted)
         if grant.refresh_token is not None:
-            left = int(grant.session.ends_at - self.issuer.clock())
-            age = max(1, left) if grant.session.persistent else None
+            age = self._age_of(grant.session)
             cookies.append((self.refresh.key, self.refresh.render(grant.refresh_token, age)))
-        return cookies + _named(self.issuer.profile.extra_cookies(grant.session))
+            cookies += self._csrf_of(self.refresh, grant.session)
+        return cookies
+
+    def _age_of(self, session: Session) -> int | None:
+        left = int(session.ends_at - self.issuer.clock())
+        return max(1, left) if session.persistent else None
+
+    def _csrf_of(self, goes_with: Cookie, session: Session) -> Cookies:
+        """Return what repeats a token; it outlives an access token, for the page goes on too."""
+        if not self._csrf:
+            return []
+        value = self.issuer.profile.csrf_tokens(session.id, session.claims)[0].encode()
+        age = self._age_of(session)
+        return [
+            (cookie.key, cookie.render(value, age))
+            for token, cookie in self._csrf
+            if token == goes_with.key
+        ]
 
     def deletions(self, names: Iterable[bytes]) -> Cookies:
-        """Return what deletes our cookies of *names*, and what a profile added."""
+        """Return what deletes our cookies of *names*, and those that go with them."""
         mine = [cookie for cookie in (self.access, self.refresh) if cookie.key in names]
-        extra = _named(self.issuer.profile.extra_cookies(None)) if mine else []
-        return [(cookie.key, cookie.delete()) for cookie in mine] + extra
+        mine += [cookie for token, cookie in self._csrf if token in names]
+        return [(cookie.key, cookie.delete()) for cookie in mine]
 
-    def burial(self, came: Credentials) -> Cookies:
+    def legacy_deletions(self, came: Credentials) -> Cookies:
+        """Return what deletes the cookies of an earlier system that *came*."""
+        old = [cookie for cookie in self.issuer.legacy.cookies if cookie.key in came.names]
+        return [(cookie.key, cookie.delete()) for cookie in old]
+
+    def burial(self, came: Credentials, also: Collection[str] = ()) -> Cookies:
         """
         Return the tombstone of the sessions that ended, where the denylist does not know them.
 
         Those of an earlier one stay on it: their responses may still be on the wire.
         """
-        if not self._buries or not came.sessions:
+        ended = came.sessions.union(also)
+        if not self._buries or not ended:
             return []
-        earlier = [name for name in came.buried if _ID.match(name) and name not in came.sessions]
-        value = "~".join([*sorted(came.sessions), *earlier][:_TOMBS])
+        earlier = [name for name in came.buried if _ID.match(name) and name not in ended]
+        value = "~".join([*sorted(ended), *earlier][:_TOMBS])
         return [(self.tombstone.key, self.tombstone.render(value.encode(), self._tombstone_age))]
 
     def warn_insecure(self, scope: Mapping[str, Any], host: Iterable[bytes]) -> None:
@@ -159,7 +189,3 @@ async def respond(
     ]
     await send({"type": f"{prefix}http.response.start", "status": status, "headers": start})
     await send({"type": f"{prefix}http.response.body", "body": body})
-
-
-def _named(values: Iterable[bytes]) -> Cookies:
-    return [(value.partition(b"=")[0], value) for value in values]

@@ -44,7 +44,8 @@ class Stateless:
             raise RevokedTokenError(
                 "load_claims ended the session", reason="claims_refused"
             ) from None
-        return Look(session, minted, issued_at=token.issued_at)
+        # A generation is what an earlier system's token has: it is replaced at once.
+        return Look(session, minted, issued_at=0.0 if token.generation else token.issued_at)
 
     async def settle(self, look: Look, *, client: Client | None) -> Grant | None:
         """

@@ -9,10 +9,25 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from .claims import RESERVED
+from .cookies import Cookie
+from .errors import InvalidTokenError
 from .sessions import FrozenDict, Session
 
 MAX_TOKEN: Final = 8192
 """Bytes of a token that are looked at at all."""
+
+
+def token_bytes(text: str) -> bytes:
+    """
+    Return *text*, which somebody gave as a token, as bytes.
+
+    Raises:
+        InvalidTokenError: It cannot be a token.
+    """
+    try:
+        return text.encode("ascii")
+    except (UnicodeEncodeError, AttributeError):
+        raise InvalidTokenError from None
 
 
 class AccessToken:
@@ -56,14 +71,24 @@ class RefreshToken:
     Attributes:
         session_id: The session.
         generation: The generation; 0 in stateless mode, where nothing rotates.
-        session: The whole session in stateless mode, where the token is all there is; else None.
-        issued_at: When it was made (stateless), in seconds since the epoch; else 0.
+        session: The whole session, where the token is all there is: in stateless mode, and for a
+            token of an earlier system, whose session begins with it (`legacy`); else None.
+        issued_at: When it was made, in seconds since the epoch; 0 where nothing depends on it.
+        subject: Whose it is, where that decides whether an access token is of the same session:
+            some systems issue access tokens of no session. Else None.
     """
 
     session_id: str
     generation: int
     session: Session | None = field(default=None, repr=False)
     issued_at: float = 0.0
+    subject: str | None = None
+
+    def goes_with(self, access: AccessToken) -> bool:
+        """Return whether the two are of one session."""
+        if self.subject is not None:
+            return access.subject == self.subject
+        return access.session_id == self.session_id
 
 
 class Profile(Protocol):
@@ -72,7 +97,19 @@ class Profile(Protocol):
 
     `read_…` raise `InvalidTokenError` for whatever is not a genuine token of that kind. They do
     not look at its expiry: an expired token still tells whose it was.
+
+    Attributes:
+        adopts: Whether `read_refresh` takes tokens that an earlier system issued.
+        refreshes_on_error: Whether a refresh goes out with an error, too. False where the
+            application checks a double-submit token itself: a request that fails the check must
+            prolong nothing.
+        csrf_cookies: Cookies that hold the double-submit token, each with the key of the cookie
+            that it comes and goes with.
     """
+
+    adopts: bool
+    refreshes_on_error: bool
+    csrf_cookies: Sequence[tuple[bytes, Cookie]]
 
     def mint_access(
         self,
@@ -103,6 +140,18 @@ class Profile(Protocol):
         """Return the public keys of access tokens as a JWKS document; shared secrets are not."""
         ...
 
-    def extra_cookies(self, session: Session | None) -> Sequence[bytes]:
-        """Return Set-Cookie values to go with both cookies; None: those that delete them again."""
+    def succeed(self, access: AccessToken | None, refresh: RefreshToken) -> RefreshToken:
+        """Return *refresh* as it counts beside the *access* token that is to be replaced."""
+        ...
+
+    def csrf_tokens(self, session_id: str, claims: Mapping[str, Any]) -> Sequence[str]:
+        """
+        Return the double-submit tokens that a session accepts, the first to be handed out.
+
+        They are the same for every token of the session, so a refresh does not change them.
+        """
+        ...
+
+    def may_refresh(self, method: str, path: str) -> bool:
+        """Return whether a request refreshes at all; *path* is less the mount's prefix."""
         ...

@@ -7,13 +7,14 @@ from __future__ import annotations
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
+from asgi_refresh.bodies import BODY_TIMEOUT
 from asgi_refresh.issuer import Issuer
 
 from .jwks import JWKSEndpoint
 from .refresh import RefreshEndpoint
 from .revoke import RevokeEndpoint
 from .sessions import LogoutEndpoint, SessionEndpoint, SessionsEndpoint
-from .wire import BODY_TIMEOUT, MAX_BODY
+from .wire import MAX_BODY
 
 __all__ = [
     "BODY_TIMEOUT",

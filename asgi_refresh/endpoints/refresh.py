@@ -10,6 +10,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from asgi_refresh.auth import Auth
+from asgi_refresh.bodies import replayed
 from asgi_refresh.cookies import collect
 from asgi_refresh.credentials import Headers, client_of, cookie_header, request_headers
 from asgi_refresh.errors import InvalidTokenError, StoreRequiredError
@@ -136,7 +137,7 @@ class RefreshEndpoint(Endpoint):
             if not empty:
                 await send(message)
 
-        await self._by_cookie(inner, receive, forward)
+        await self._by_cookie(inner, replayed(b"", receive), forward)
         if empty:
             await respond(send, self._try_again())
 

@@ -38,16 +38,16 @@ class RevokeEndpoint(Endpoint):
         came = await parameters(headers, receive, required=True)
         if came is None:
             raise Refused(400, "invalid_request")
-        session_id = self._session_of(came.text("token"))
+        session_id = await self._session_of(came.text("token"))
         if session_id is not None:
             client = client_of(scope, headers)
             await self._rotating.end_kept(session_id, reason="revoke", client=client)
         return Answer(200)
 
-    def _session_of(self, token: str) -> str | None:
+    async def _session_of(self, token: str) -> str | None:
         raw = token.encode(errors="replace")
         try:
-            return self._issuer.profile.read_refresh(raw).session_id
+            return (await self._issuer.read_refresh(raw)).session_id
         except InvalidTokenError:
             pass
         try:

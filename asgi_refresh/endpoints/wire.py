@@ -9,24 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
-import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from asgi_refresh.bodies import UnreadableBody, form_fields, media_type, read_body
 from asgi_refresh.claims import parse_object
 from asgi_refresh.credentials import Headers, bearer_token, request_headers
+from asgi_refresh.double_submit import FORM
 from asgi_refresh.errors import ClaimsUnavailable, InvalidTokenError, StoreUnavailable
 from asgi_refresh.issuer import Issuer
 from asgi_refresh.middleware import RefreshMiddleware
 
 MAX_BODY: Final = 16 * 1024
 """Bytes of a request body that are read."""
-BODY_TIMEOUT: Final = 10.0
-"""Seconds a client may take to send it."""
 _MOST_FIELDS: Final = 32
 _JSON: Final = b"application/json"
-_FORM: Final = b"application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,29 +135,23 @@ def authorization(headers: Headers) -> str | None:
 
 async def parameters(headers: Headers, receive: Receive, *, required: bool) -> Parameters | None:
     """Return what the body holds; None for an empty one that nothing depends on."""
-    types = headers.get(b"content-type", [])
-    media_type = types[0].partition(b";")[0].strip().lower() if len(types) == 1 else b""
+    kind = media_type(headers)
     raw = await body(headers, receive)
-    if not raw and not (types and required):
+    if not raw and not (headers.get(b"content-type") and required):
         return None
-    if media_type == _JSON:
+    if kind == _JSON:
         try:
             return Parameters(parse_object(raw), is_form=False)
         except InvalidTokenError:
             raise Refused(400, "invalid_request") from None
-    if media_type == _FORM:
+    if kind == FORM:
         return Parameters(_form(raw), is_form=True)
     raise Refused(415, "invalid_request")
 
 
 def _form(raw: bytes) -> dict[str, str]:
     try:
-        pairs = parse_qsl(
-            raw.decode("ascii"),
-            keep_blank_values=True,
-            errors="strict",
-            max_num_fields=_MOST_FIELDS,
-        )
+        pairs = form_fields(raw, most=_MOST_FIELDS)
     except ValueError:
         raise Refused(400, "invalid_request") from None
     values = dict(pairs)
@@ -171,23 +162,13 @@ def _form(raw: bytes) -> dict[str, str]:
 
 async def body(headers: Headers, receive: Receive) -> bytes:
     """Return the whole body, within `MAX_BODY` and `BODY_TIMEOUT`."""
-    declared = headers.get(b"content-length", [b"0"])[0]
-    if declared.isdigit() and len(declared) < 20 and int(declared) > MAX_BODY:
-        raise Refused(413, "invalid_request", {"connection": "close"})
-    content = bytearray()
     try:
-        with anyio.fail_after(BODY_TIMEOUT):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise Refused(400, "invalid_request")  # gone; nobody reads this
-                content += message.get("body", b"")
-                if len(content) > MAX_BODY:
-                    raise Refused(413, "invalid_request", {"connection": "close"})
-                if not message.get("more_body", False):
-                    return bytes(content)
-    except TimeoutError:
-        raise Refused(408, "invalid_request", {"connection": "close"}) from None
+        return await read_body(headers, receive, most=MAX_BODY)
+    except UnreadableBody as unread:
+        gone = unread.status == 400
+        raise Refused(
+            unread.status, "invalid_request", None if gone else {"connection": "close"}
+        ) from None
 
 
 async def respond(send: Send, answer: Answer, *, head: bool = False) -> None:

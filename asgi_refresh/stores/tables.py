@@ -12,6 +12,7 @@ from sqlalchemy.dialects.mysql import VARBINARY
 from asgi_refresh.sessions import FIELDS, Session, to_row
 
 HOUR: Final = 3600.0
+_SECONDS: Final[sa.types.TypeEngine[Any]] = sa.Double()
 _TYPES: Final[dict[str, type[sa.types.TypeEngine[Any]]]] = {
     "current": sa.BigInteger,
     "previous": sa.BigInteger,
@@ -90,8 +91,8 @@ def make_tables(metadata: sa.MetaData, prefix: str) -> tuple[sa.Table, sa.Table,
         sa.Column("shard", sa.SmallInteger, primary_key=True, autoincrement=False),
         sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("session_id", Exact(), nullable=False),
-        sa.Column("at", sa.Double, nullable=False),
-        sa.Column("until", sa.Double, nullable=False),
+        sa.Column("at", _SECONDS, nullable=False),
+        sa.Column("until", _SECONDS, nullable=False),
         sa.Column("access_from", sa.BigInteger),
         sa.Column("jti", Exact()),
         sa.Index(f"{prefix}revocations_until", "until"),

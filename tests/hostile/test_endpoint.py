@@ -11,8 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount, Route
 
-from asgi_refresh import Issuer, RefreshEndpoint, Tokens
-from asgi_refresh.endpoints import wire
+from asgi_refresh import Issuer, RefreshEndpoint, Tokens, bodies
 from asgi_refresh.errors import ConfigurationError, InvalidTokenError, StoreRequiredError
 from tests.hostile.tools import (
     ACCESS,
@@ -448,7 +447,7 @@ async def test_a_content_length_that_is_none_is_the_servers_business(
 async def test_a_client_that_sends_nothing_is_408(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "BODY_TIMEOUT", 0.02)
+    monkeypatch.setattr(bodies, "BODY_TIMEOUT", 0.02)
     site = await Site.new(clock)
     began = time.perf_counter()
 
@@ -461,7 +460,7 @@ async def test_a_client_that_sends_nothing_is_408(
 
 
 async def test_a_client_that_trickles_is_408(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(bodies, "BODY_TIMEOUT", 0.05)
     site = await Site.new(clock)
 
     async def receive() -> Message:

@@ -161,8 +161,16 @@ def test_only_the_name_may_stand_without_a_keyword() -> None:
     assert [f.name for f in fields(Cookie) if f.init and not f.kw_only] == ["name"]
 
 
-def test_whether_scripts_may_read_it_is_not_a_choice() -> None:
-    assert not any("http" in f.name for f in fields(Cookie))
+def test_scripts_may_read_a_cookie_only_if_it_says_so() -> None:
+    assert b"HttpOnly" in Cookie("a").render(b"v", None)
+    assert b"HttpOnly" not in Cookie("a", http_only=False).render(b"v", None)
+    assert b"HttpOnly" not in Cookie("a", http_only=False).delete()
+
+
+@pytest.mark.parametrize("name", ["__Http-a", "__Host-Http-a", "__http-a"])
+def test_a_prefix_that_promises_http_only_keeps_it(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="http_only"):
+        Cookie(name, http_only=False)
 
 
 # --- writing --------------------------------------------------------------------------------------

@@ -519,4 +519,5 @@ def test_the_repr_of_a_refresh_token_does_not_show_its_session() -> None:
     reader = profile(stateless=True)
     session = replace(SESSION, claims=check_claims({"x": "canary"}), device="canary")
     read = reader.read_refresh(reader.mint_refresh(session, 0, now=NOW))
-    assert repr(read) == f"RefreshToken(session_id='{SESSION.id}', generation=0, issued_at={NOW})"
+    assert "canary" not in repr(read)
+    assert repr(read).startswith(f"RefreshToken(session_id='{SESSION.id}', generation=0")

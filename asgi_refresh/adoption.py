@@ -1,0 +1,147 @@
+"""
+Adoption: the session of a legacy token is begun when it first comes, once, and not again.
+
+A session that has ended leaves nothing behind, and the token that it began with is still good where
+it came from. So a mark is kept beside: adopted, or ended before it ever was. It is a row like a
+session's, of a subject that nobody can have, and goes when the token is over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from typing import Final
+
+from .cookies import MAX_AGE
+from .devices import device_label
+from .errors import StoreUnavailable
+from .events import Client, Event, EventHook
+from .sessions import FrozenDict, Revocation, Session, affinity
+from .store import Store
+from .tokens import RefreshToken
+
+_NOBODY: Final = "\x1f"  # no subject holds a control character (`claims.is_identifier`)
+
+
+class Adoption:
+    """
+    Begins the sessions of legacy tokens.
+
+    Args:
+        store: Where sessions are kept.
+        clock: Seconds since the epoch.
+        idle_lifetime: Seconds.
+        revocation: Makes the revocation that ends a session now, by its id.
+        emit: Told of every session that begins.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float],
+        revocation: Callable[[str], Revocation],
+        emit: EventHook,
+        *,
+        idle_lifetime: float,
+    ) -> None:
+        self._store, self._clock, self._emit = store, clock, emit
+        self._revocation, self._idle = revocation, idle_lifetime
+
+    async def adopt(
+        self, token: RefreshToken, offered: Session, client: Client | None
+    ) -> Session | None:
+        """
+        Return the session of *token*, which the store did not have just now; None: it is over.
+
+        It is begun as *offered*, if this is the first time that the token comes.
+
+        Whoever adds the session marks it. Who finds it marked although it could be added has
+        brought back one that ended meanwhile, and ends it again. A session may end between any two
+        of these steps: its end marks first and deletes then.
+        """
+        now = self._clock()
+        if now >= offered.ends_at:
+            return None
+        if await self._store.get(_mark_of(token.session_id).id) is not None:
+            return await self._store.get(token.session_id)
+        if await self._is_cut_off(offered.subject, token.issued_at):
+            return None
+        idle_end = min(now + self._idle, offered.expires_at)
+        device = device_label(client.user_agent) if client is not None else None
+        session = replace(offered, idle_expires_at=idle_end, last_seen=now, device=device)
+        try:
+            await self._store.add(session)
+        except StoreUnavailable:  # or another request has added it
+            return await self._existing(token.session_id)
+        marked = await self._add(_mark_of(session.id, until=now + MAX_AGE))
+        if marked and not await self._is_cut_off(session.subject, token.issued_at):
+            self._emit(Event("issued", session.subject, session.id, "adopted", client=client))
+            return session
+        await self._store.revoke(session.id, self._revocation(session.id))
+        return None
+
+    async def _existing(self, session_id: str) -> Session | None:
+        session = await self._store.get(session_id)
+        if session is None and await self._store.get(_mark_of(session_id).id) is None:
+            raise StoreUnavailable("a session could neither be added nor found")
+        return session
+
+    async def end(self, session_id: str) -> None:
+        """Let no token begin the session from here on; to be called before it is deleted."""
+        mark = _mark_of(session_id, until=self._clock() + MAX_AGE)
+        if await self._store.get(mark.id) is None:
+            await self._add(mark)
+
+    async def end_subject(self, subject: str) -> None:
+        """
+        Let no token of *subject* from before this second begin a session.
+
+        Tokens tell whole seconds; one from this very second may be of a sign-in that follows.
+        """
+        now = self._clock()
+        row = replace(_cut_off_of(subject, until=now + MAX_AGE), created_at=now)
+        while True:
+            kept = await self._store.get(row.id)
+            if kept is None:
+                if await self._add(row):
+                    return
+            elif await self._store.replace(kept, replace(row, version=kept.version + 1)):
+                return
+
+    async def _is_cut_off(self, subject: str, issued_at: float) -> bool:
+        cut_off = await self._store.get(_cut_off_of(subject).id)
+        return cut_off is not None and issued_at < int(cut_off.created_at)
+
+    async def _add(self, row: Session) -> bool:
+        """Return whether it is this call that has added *row*, whatever the store answered."""
+        row = replace(row, claims=FrozenDict(by=os.urandom(8).hex()))
+        try:
+            await self._store.add(row)
+        except StoreUnavailable:
+            kept = await self._store.get(row.id)
+            if kept is None:
+                raise
+            return kept.claims == row.claims
+        return True
+
+
+def _mark_of(session_id: str, *, until: float = 0.0) -> Session:
+    return _row(f"{_NOBODY}{session_id}", until)
+
+
+def _cut_off_of(subject: str, *, until: float = 0.0) -> Session:
+    digest = sha256(subject.encode(errors="surrogatepass")).hexdigest()
+    return _row(f"{_NOBODY}all {digest}", until)
+
+
+def _row(name: str, until: float) -> Session:
+    return Session(
+        id=f"{affinity(name)}m{sha256(name.encode()).hexdigest()[:27]}",
+        subject=name,
+        created_at=0.0,
+        auth_time=0.0,
+        expires_at=until,
+        idle_expires_at=until,
+    )

@@ -1,0 +1,225 @@
+"""
+The settings of AuthX and Flask-JWT-Extended, which have the same names, as an `Issuer` of ours.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, Literal, cast
+
+import jwt
+from jwt.algorithms import HMACAlgorithm
+
+from asgi_refresh.claims import RESERVED
+from asgi_refresh.config import Config
+from asgi_refresh.cookies import MAX_AGE, MAX_COOKIE, Cookie
+from asgi_refresh.errors import ConfigurationError, InvalidTokenError
+from asgi_refresh.events import EventHook
+from asgi_refresh.issuer import Issuer
+from asgi_refresh.keys import MIN_SECRET
+from asgi_refresh.legacy import Legacy, LegacyToken
+from asgi_refresh.mint import ClaimsLoader
+from asgi_refresh.signers import Mac, derive
+from asgi_refresh.store import Store
+
+from .pair import Pair, PairProfile
+
+Option = Callable[[str], Any]
+"""Returns the option of a name, or None."""
+
+_ACCESS: Final = timedelta(minutes=15)
+_REFRESH: Final = timedelta(days=20)
+_SOON: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """
+    Where settings come from.
+
+    Attributes:
+        option: Returns them.
+        persistent: Whether the cookies outlive the browser.
+        refresh_before: An access token with less left is replaced.
+        not_before: Whether tokens say `nbf`.
+        refreshes: Whether a request with this method and path refreshes.
+    """
+
+    option: Option
+    persistent: bool
+    refresh_before: timedelta = _SOON
+    not_before: bool = False
+    refreshes: Callable[[str, str], bool] = field(default=lambda _method, _path: True)
+
+
+def issuer_of(
+    source: Source,
+    *,
+    store: Store | None,
+    load_claims: ClaimsLoader | None,
+    on_event: EventHook,
+    clock: Callable[[], float],
+    settings: dict[str, Any],
+) -> Issuer:
+    """
+    Return the issuer for an application with these settings.
+
+    Raises:
+        ConfigurationError: The browser would not send the refresh token where it is needed, a key
+            is missing or too short, or a setting has no counterpart here.
+    """
+    option = source.option
+    config = _config(source, settings)
+    checks_csrf = bool(option("JWT_COOKIE_CSRF_PROTECT"))
+    profile = PairProfile(
+        _pair(source, config),
+        csrf=Mac(derive(_root(option), "double-submit token")),
+        csrf_cookies=_csrf_cookies(option, config) if checks_csrf else (),
+        checks_csrf=checks_csrf,
+        stateless=store is None,
+        room=MAX_COOKIE - len(config.refresh_cookie.key),
+        refreshes=source.refreshes,
+    )
+    return Issuer(
+        (),  # the profile has the keys
+        store=store,
+        config=config,
+        load_claims=load_claims,
+        on_event=on_event,
+        clock=clock,
+        profile=profile,
+    )
+
+
+def legacy_of(source: Source, *, clock: Callable[[], float] = time.time) -> Legacy:
+    """
+    Return how refresh tokens issued with these settings are adopted by an issuer of ours.
+
+    Raises:
+        ConfigurationError: A key is missing.
+    """
+    option = source.option
+    config = _config(source, {})
+    pair = _pair(source, config)
+    reader = PairProfile(pair, csrf=Mac(b""), csrf_cookies=(), checks_csrf=False, stateless=False)
+
+    def read(raw: str) -> LegacyToken | None:
+        try:
+            claims = reader.read(raw.encode(), "refresh")
+        except InvalidTokenError:
+            return None
+        if claims["exp"] <= clock():
+            return None
+        extra = {n: v for n, v in claims.items() if n not in RESERVED | {"type", "fresh", "csrf"}}
+        token_id = str(claims.get("jti", raw))
+        return LegacyToken(
+            token_id, claims["sub"], claims["exp"], claims["iat"], extra, source.persistent
+        )
+
+    csrf = [cookie for _, cookie in _csrf_cookies(option, config)]
+    return Legacy(read, config.refresh_cookie, (config.access_cookie, *csrf))
+
+
+# --- one by one -----------------------------------------------------------------------------------
+
+
+def _config(source: Source, settings: dict[str, Any]) -> Config:
+    option = source.option
+    locations = option("JWT_TOKEN_LOCATION") or ()
+    if "cookies" not in locations:
+        raise ConfigurationError("JWT_TOKEN_LOCATION has no 'cookies': there is nothing to refresh")
+    if option("JWT_COOKIE_HTTP_ONLY") is False:
+        raise ConfigurationError("JWT_COOKIE_HTTP_ONLY=False lets any script read the tokens")
+    access, refresh = _lifetime(option, "ACCESS", _ACCESS), _lifetime(option, "REFRESH", _REFRESH)
+    before = source.refresh_before
+    plain_header = (option("JWT_HEADER_NAME"), option("JWT_HEADER_TYPE")) == (
+        "Authorization",
+        "Bearer",
+    )
+    values: dict[str, Any] = {
+        "access_lifetime": access,
+        "refresh_before": before if before < access else min(_SOON, access / 2),
+        "idle_lifetime": refresh,
+        "session_lifetime": min(max(refresh, timedelta(days=90)), timedelta(seconds=MAX_AGE)),
+        "access_cookie": _cookie(option, "JWT_ACCESS_COOKIE"),
+        "refresh_cookie": _cookie(option, "JWT_REFRESH_COOKIE"),
+        "bearer": "headers" in locations and plain_header,
+        # The application compares the double-submit token; other origins may be meant to call it.
+        "cross_origin": "allow" if option("JWT_COOKIE_CSRF_PROTECT") else "refuse",
+    }
+    return Config(**values | settings)
+
+
+def _lifetime(option: Option, kind: str, default: timedelta) -> timedelta:
+    value = option(f"JWT_{kind}_TOKEN_EXPIRES")
+    if not value:  # None and False are "never", and nothing here is for ever
+        return default
+    return value if isinstance(value, timedelta) else timedelta(seconds=value)
+
+
+def _cookie(option: Option, prefix: str, *, http_only: bool = True) -> Cookie:
+    same_site = str(option("JWT_COOKIE_SAMESITE") or "lax").lower()
+    return Cookie(
+        option(f"{prefix}_NAME"),
+        path=option(f"{prefix}_PATH"),
+        domain=option("JWT_COOKIE_DOMAIN"),
+        secure=bool(option("JWT_COOKIE_SECURE")),
+        same_site=cast("Literal['lax', 'strict', 'none']", same_site),
+        http_only=http_only,
+    )
+
+
+def _csrf_cookies(option: Option, config: Config) -> Sequence[tuple[bytes, Cookie]]:
+    if not option("JWT_CSRF_IN_COOKIES"):
+        return ()
+    return (
+        (config.access_cookie.key, _cookie(option, "JWT_ACCESS_CSRF_COOKIE", http_only=False)),
+        (config.refresh_cookie.key, _cookie(option, "JWT_REFRESH_CSRF_COOKIE", http_only=False)),
+    )
+
+
+def _pair(source: Source, config: Config) -> Pair:
+    option = source.option
+    name = option("JWT_ALGORITHM")
+    algorithm = jwt.get_algorithm_by_name(name)
+    symmetric = isinstance(algorithm, HMACAlgorithm)
+    current = option("JWT_SECRET_KEY" if symmetric else "JWT_PUBLIC_KEY")
+    previous = option("JWT_PREVIOUS_SECRET_KEY" if symmetric else "JWT_PREVIOUS_PUBLIC_KEY")
+    signing = _root(option) if symmetric else option("JWT_PRIVATE_KEY")
+    if not current or not signing:
+        raise ConfigurationError(f"{name} needs JWT_PRIVATE_KEY and JWT_PUBLIC_KEY")
+    try:
+        return Pair(
+            algorithm=name,
+            signing=algorithm.prepare_key(signing),
+            verifying=[algorithm.prepare_key(key) for key in (current, previous) if key],
+            read_audience=option("JWT_DECODE_AUDIENCE"),
+            read_issuer=option("JWT_DECODE_ISSUER"),
+            audience=option("JWT_ENCODE_AUDIENCE"),
+            issuer=option("JWT_ENCODE_ISSUER"),
+            not_before=source.not_before,
+            leeway=config.leeway.total_seconds(),
+            lifetime=config.session_lifetime.total_seconds(),
+            persistent=source.persistent,
+        )
+    except Exception as error:  # noqa: BLE001 - its text may quote the key
+        raise ConfigurationError(
+            f"a key is not usable with {name} ({type(error).__name__})"
+        ) from None
+
+
+def _root(option: Option) -> bytes:
+    """Return the secret, or the private key, as bytes."""
+    symmetric = str(option("JWT_ALGORITHM")).startswith("HS")
+    name = "JWT_SECRET_KEY" if symmetric else "JWT_PRIVATE_KEY"
+    value = option(name) or b""
+    raw = value.encode() if isinstance(value, str) else bytes(value)
+    if len(raw) < MIN_SECRET:
+        raise ConfigurationError(
+            f"{name} needs at least {MIN_SECRET} bytes and has {len(raw)}: set a new one, and keep"
+            " the old one where the application verifies with a previous key"
+        )
+    return raw

@@ -1,0 +1,283 @@
+"""
+Pairs of JWTs, as AuthX and Flask-JWT-Extended issue them: a profile that reads and mints both.
+
+There an access token is of no session, and a refresh token of none but its own. So the two belong
+together by their subject, and a session begins with the refresh token that first comes (`legacy`).
+What we mint has the claims of theirs, and beside them which session and generation it is of.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, Final, cast
+
+import jwt
+
+from asgi_refresh.claims import is_identifier, number
+from asgi_refresh.cookies import MAX_COOKIE, Cookie
+from asgi_refresh.errors import InvalidTokenError
+from asgi_refresh.legacy import adopted_id
+from asgi_refresh.sessions import FrozenDict, Session, affinity, freeze
+from asgi_refresh.signers import Mac
+from asgi_refresh.tokens import MAX_TOKEN, AccessToken, RefreshToken
+
+_NOT_CARRIED: Final = frozenset(
+    {"sub", "jti", "type", "fresh", "iat", "exp", "nbf", "iss", "sid", "gen", "auth_time"}
+    | {"orig_iat"}
+)
+_SESSION: Final = re.compile(r"[0-9a-f]{4}[0-9a-fl][0-9a-f]{27}\Z")
+_CSRF: Final = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
+_TOGETHER: Final = 10.0  # seconds between the two tokens of one login
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """
+    How the tokens of a pair are signed, and what they say besides.
+
+    Attributes:
+        algorithm: Of every key (RFC 7518, 3.1).
+        signing: The private key or the secret, prepared.
+        verifying: The public keys or secrets, prepared; the current one first.
+        read_audience, read_issuer: Required as `aud` and `iss`, as PyJWT takes them; or None.
+        audience, issuer: Written as `aud` and `iss`; or None.
+        not_before: Whether `nbf` is written.
+        leeway: Seconds by which hosts may disagree.
+        lifetime: Seconds that a session lasts at most.
+        persistent: Whether the cookies outlive the browser.
+    """
+
+    algorithm: str
+    signing: Any
+    verifying: Sequence[Any]
+    read_audience: Any = None
+    read_issuer: Any = None
+    audience: Any = None
+    issuer: str | None = None
+    not_before: bool = False
+    leeway: float
+    lifetime: float
+    persistent: bool
+
+
+class PairProfile:
+    """
+    A `tokens.Profile` of such tokens.
+
+    Args:
+        pair: The keys, and what the tokens say.
+        csrf: What the double-submit token of a session without one is made with.
+        csrf_cookies: As of `tokens.Profile`.
+        checks_csrf: Whether the application checks the double-submit token.
+        stateless: Whether there is no store.
+        room: Bytes that a refresh token may take.
+        refreshes: Whether a request with this method and path refreshes.
+    """
+
+    adopts = True
+
+    def __init__(
+        self,
+        pair: Pair,
+        *,
+        csrf: Mac,
+        csrf_cookies: Sequence[tuple[bytes, Cookie]],
+        checks_csrf: bool,
+        stateless: bool,
+        room: int = MAX_COOKIE,
+        refreshes: Callable[[str, str], bool] = lambda _method, _path: True,
+    ) -> None:
+        self._pair, self._csrf, self.csrf_cookies = pair, csrf, csrf_cookies
+        self.refreshes_on_error = not checks_csrf
+        self._stateless, self._room, self._refreshes = stateless, room, refreshes
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def read(self, raw: bytes, kind: str) -> dict[str, Any]:
+        """
+        Return the claims of the token of *kind* that *raw* spells, expired or not.
+
+        Raises:
+            InvalidTokenError: It is no such token.
+        """
+        if len(raw) > MAX_TOKEN:
+            raise InvalidTokenError
+        for key in self._pair.verifying:
+            try:
+                claims = self._decode(raw, key)
+                if claims.get("type") == kind and is_identifier(claims["sub"]):
+                    for name in ("exp", "iat", "nbf"):
+                        number(claims.get(name, 0) if name == "nbf" else claims[name])
+                    return claims
+            except Exception:  # noqa: BLE001, S112 - whatever PyJWT raises on what it is given
+                continue
+        raise InvalidTokenError
+
+    def _decode(self, raw: bytes, key: Any) -> dict[str, Any]:
+        pair = self._pair
+        # Times are looked at by our own clock.
+        options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
+        return jwt.decode(
+            raw,
+            key,
+            algorithms=[pair.algorithm],
+            audience=pair.read_audience,
+            issuer=pair.read_issuer,
+            options=cast("Any", options),
+        )
+
+    def read_access(self, raw: bytes, *, now: float) -> AccessToken:
+        """Return the access token that *raw* spells."""
+        claims = self.read(raw, "access")
+        if max(claims["iat"], claims.get("nbf", 0)) > now + self._pair.leeway:
+            raise InvalidTokenError
+        if not _is_of_session(claims):
+            # Its own, so that it can be revoked; nothing is refreshed in its name.
+            digest = sha256(str(claims.get("jti", raw)).encode()).hexdigest()
+            claims["sid"] = f"{affinity(claims['sub'])}a{digest[:27]}"
+            claims["gen"] = 0
+        claims["jti"] = str(claims.get("jti", claims["sid"]))
+        claims["auth_time"] = claims["iat"] if claims.get("fresh") is True else 0
+        try:
+            return AccessToken(freeze(claims))
+        except ValueError:
+            raise InvalidTokenError from None
+
+    def read_refresh(self, raw: bytes) -> RefreshToken:
+        """Return the refresh token that *raw* spells."""
+        claims = self.read(raw, "refresh")
+        subject, issued_at = claims["sub"], claims["iat"]
+        ours = _is_of_session(claims)
+        generation: int = claims["gen"] if ours else 0
+        if generation > 0 and not self._stateless:
+            return RefreshToken(claims["sid"], generation, None, issued_at, subject)
+        token_id = str(claims.get("jti", raw))
+        session_id = claims["sid"] if ours and self._stateless else adopted_id(subject, token_id)
+        began = claims.get("orig_iat", issued_at) if ours else issued_at
+        try:
+            session = Session(
+                id=session_id,
+                subject=subject,
+                created_at=number(began),
+                auth_time=0.0,  # an application may have issued the token anew
+                expires_at=began + self._pair.lifetime,
+                idle_expires_at=claims["exp"],
+                claims=freeze(_carried(claims)),
+                persistent=self._pair.persistent,
+                last_seen=issued_at,
+            )
+        except ValueError:
+            raise InvalidTokenError from None
+        # Theirs is replaced at once, by one that says what its access token says.
+        mine = ours and self._stateless
+        return RefreshToken(session_id, 0 if mine else session.current, session, issued_at, subject)
+
+    def succeed(self, access: AccessToken | None, refresh: RefreshToken) -> RefreshToken:
+        """
+        Return *refresh* with what only the *access* token of the same login says.
+
+        A token from before the login says what held then, and is not asked.
+        """
+        if access is None or refresh.session is None:
+            return refresh
+        if access.subject != refresh.subject:
+            return refresh
+        if access.payload["iat"] < refresh.issued_at - _TOGETHER:
+            return refresh
+        claims = FrozenDict({**refresh.session.claims, **_carried(access.payload)})
+        return replace(refresh, session=replace(refresh.session, claims=claims))
+
+    # --- minting --------------------------------------------------------------------------------
+
+    def mint_access(
+        self,
+        session: Session,
+        claims: Mapping[str, Any],
+        *,
+        generation: int,
+        jti: str,
+        now: float,
+        expires_at: float,
+    ) -> tuple[bytes, AccessToken]:
+        """Return a new access token for *session*, which is never a fresh one."""
+        payload = self._payload(session, claims, "access", generation, iat=now, exp=expires_at)
+        payload |= {"jti": jti, "fresh": False, "auth_time": int(session.auth_time)}
+        return self._sign(payload), AccessToken(freeze(payload))
+
+    def mint_refresh(self, session: Session, generation: int, *, now: float) -> bytes:
+        """Return the refresh token of *generation*, without extra claims if they do not fit."""
+        made = now if self._stateless else session.rotated_at or session.created_at
+        raw = b""
+        for claims in (session.claims, FrozenDict()):
+            payload = self._payload(
+                session, claims, "refresh", generation, iat=made, exp=session.ends_at
+            )
+            name = f"{session.id} {generation} {payload['iat']}"
+            payload |= {"jti": sha256(name.encode()).hexdigest()[:32]}
+            payload |= {"orig_iat": int(session.created_at)}
+            raw = self._sign(payload)
+            if len(raw) <= self._room:
+                break
+        return raw
+
+    def _payload(
+        self,
+        session: Session,
+        claims: Mapping[str, Any],
+        kind: str,
+        generation: int,
+        *,
+        iat: float,
+        exp: float,
+    ) -> dict[str, Any]:
+        pair = self._pair
+        # AuthX and PyJWT refuse an `iat` that is a moment ahead of their own clock.
+        issued = int(iat - pair.leeway)
+        payload: dict[str, Any] = {"aud": pair.audience, "iss": pair.issuer}
+        payload |= {"aud": session.claims.get("aud", pair.audience)}
+        payload |= {"nbf": issued if pair.not_before else None}
+        payload = {name: value for name, value in payload.items() if value is not None}
+        return {
+            **_carried(claims),
+            **payload,
+            "sub": session.subject,
+            "type": kind,
+            "csrf": self.csrf_tokens(session.id, session.claims)[0],
+            "iat": issued,
+            "exp": int(exp),
+            "sid": session.id,
+            "gen": generation,
+        }
+
+    def _sign(self, payload: dict[str, Any]) -> bytes:
+        return jwt.encode(payload, self._pair.signing, self._pair.algorithm).encode()
+
+    # --- the rest -------------------------------------------------------------------------------
+
+    def csrf_tokens(self, session_id: str, claims: Mapping[str, Any]) -> Sequence[str]:
+        """Return what the claim `csrf` says, or else a MAC of the session id."""
+        csrf = claims.get("csrf")
+        if isinstance(csrf, str) and _CSRF.match(csrf):
+            return [csrf]
+        return [self._csrf.sign(session_id.encode()).decode()]
+
+    def may_refresh(self, method: str, path: str) -> bool:
+        """Return whether a request refreshes."""
+        return self._refreshes(method, path)
+
+    def jwks(self) -> dict[str, Any]:
+        """Return no keys: tokens without a `kid` name none."""
+        return {"keys": []}
+
+
+def _carried(claims: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in claims.items() if name not in _NOT_CARRIED}
+
+
+def _is_of_session(claims: Mapping[str, Any]) -> bool:
+    """Return whether a token is one of those minted here."""
+    sid, generation = claims.get("sid"), claims.get("gen")
+    return isinstance(sid, str) and bool(_SESSION.match(sid)) and type(generation) is int
