@@ -80,6 +80,14 @@ def is_identifier(value: object) -> bool:
     return value.isprintable() or not _FORBIDDEN.search(value)  # the first is the cheaper one
 
 
+_SESSION_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
+
+
+def is_session_id(value: object) -> bool:
+    """Return whether *value* can be a session's id; no token can, for there are dots in all."""
+    return isinstance(value, str) and _SESSION_ID.match(value) is not None
+
+
 def number(value: Any) -> float:
     """
     Return *value* if it is a number of seconds.

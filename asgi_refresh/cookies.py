@@ -8,7 +8,7 @@ writes what it is given. Everything here is linear in its input.
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Collection, Container
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -155,18 +155,18 @@ def sole_value(header: bytes, name: bytes) -> bytes | None:
     return value
 
 
-def replace_value(header: bytes, name: bytes, value: bytes | None) -> bytes:
-    """
-    Return *header* with exactly one cookie *name*, of *value*, the others left as they are.
-
-    None: with no such cookie.
-    """
-    if name in header:
-        pairs = header.split(b";")
-        header = b";".join(p for p in pairs if p.partition(b"=")[0].strip(_WHITE) != name)
-        header = header.strip(_WHITE)
-    if value is None:
+def drop_cookies(header: bytes, names: Collection[bytes]) -> bytes:
+    """Return *header* without the cookies of *names*, the others left as they are."""
+    if not any(name in header for name in names):
         return header
+    pairs = header.split(b";")
+    kept = [p for p in pairs if p.partition(b"=")[0].strip(_WHITE) not in names]
+    return b";".join(kept).strip(_WHITE)
+
+
+def replace_value(header: bytes, name: bytes, value: bytes) -> bytes:
+    """Return *header* with exactly one cookie *name*, of *value*, the others left as they are."""
+    header = drop_cookies(header, (name,))
     return b"%b; %b=%b" % (header, name, value) if header else b"%b=%b" % (name, value)
 
 

@@ -116,7 +116,9 @@ def read_cookies(
         refresh = None  # it must not decide between the two
     reason = off_access or off_refresh or why_access or why_refresh
     old = () if legacy.cookie is None else tuple(found.get(legacy.cookie.key, ()))
-    return Credentials(found, access, refresh, reason, (*accesses, *refreshes), tuple(ended), old)
+    return Credentials(
+        frozenset(found), access, refresh, reason, (*accesses, *refreshes), tuple(ended), old
+    )
 
 
 def _genuine(values: Iterable[bytes], read: Callable[[bytes], T]) -> tuple[list[T], Reason | None]:

@@ -223,9 +223,11 @@ class Exchange:
         auth = self._auth
         if status >= 400 and auth._intent is not None:
             auth._intent = auth._intent.without_promises()
-        deletes = any(own.get(name) for name in self._shell.names)
-        if auth._intent is None and self._cookies is None and deletes:
-            auth._intend(logout=True)  # that is how applications log out
+        if auth._intent is None and self._cookies is None:
+            if any(own.get(name) for name in self._shell.names):
+                auth._intend(logout=True)  # that is how applications log out
+            elif status < 400 and self._shell.refresh.key in own:
+                await self._end_others(headers)
         await self.commit()
         if not self._takes_headers():
             return []
@@ -236,6 +238,19 @@ class Exchange:
                 return []
             return await self._refreshed(self.look, headers, own)
         return self._shell.deletions(self.dead)
+
+    async def _end_others(self, headers: Headers) -> None:
+        """The application signs in somebody else by a cookie of its own: who it was is out."""
+        name, issuer = self._shell.refresh.key, self._shell.issuer
+        values = [value for key, value in headers if key.lower() == b"set-cookie"]
+        pairs = [value.partition(b";")[0].partition(b"=") for value in values]
+        for written in [pair[2].strip() for pair in pairs if pair[0].strip() == name]:
+            with contextlib.suppress(InvalidTokenError, StoreUnavailable):
+                subject = issuer.profile.read_refresh(written).subject
+                for token in self._came().genuine if subject is not None else ():
+                    if token.subject not in (None, subject):
+                        session_id, client = token.session_id, self.client
+                        await issuer.mode.end(session_id, reason="login", client=client)
 
     def _takes_headers(self) -> bool:
         """Return whether the server knows headers on websocket.accept: ASGI 2.1 and newer."""

@@ -6,14 +6,14 @@ Nothing is written here but what the protocol demands at once.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Collection, MutableMapping
 from functools import cache
 from typing import Any
 
 from starlette.types import Receive
 
 from .auth import Auth
-from .cookies import replace_value
+from .cookies import drop_cookies, replace_value
 from .credentials import (
     NONE,
     Credentials,
@@ -70,15 +70,15 @@ class Inbound:
             CrossOriginRefused: The request must not reach the application.
         """
         token, why_bearer = await self._bearer()
-        if why_bearer == "revoked_token":
-            self._pass_down(b"authorization", None)
+        if token is None:
+            await self._drop_revoked_header()
         origin = self._shell.foreign_origin(self._scope, self._headers)
         if token is not None:
             if origin is not None:
                 self._cookie = b""  # the token is asked for no origin; cookies are not acted on
             return self._with_origin(self._auth(token, BY_BEARER), origin)
         if self._shell.is_exempt(self._scope):
-            return self._auth(None, anonymous("exempt_path"))
+            return self._nobody("exempt_path")
         credentials = read_cookies(self._issuer, self._cookie, self._shell.tombstone)
         if origin is not None and self._shell.signs_in.intersection(credentials.names):
             raise self._refused("request", refusal(origin))
@@ -115,6 +115,17 @@ class Inbound:
         except InvalidTokenError as error:
             return None, error.reason
         return await self._in_force(token)
+
+    async def _drop_revoked_header(self) -> None:
+        """Pass down no token that was revoked, however leniently it might be looked for."""
+        for value in self._headers.get(b"authorization", ()) if self._issuer.denylist else ():
+            try:
+                token = self._issuer.read_access(value.split()[-1])
+            except (InvalidTokenError, IndexError):
+                continue
+            _, why = await self._in_force(token)
+            if why in ("revoked_token", "store_unavailable"):
+                self._pass_down(b"authorization", None)
 
     async def _in_force(self, token: AccessToken) -> tuple[AccessToken | None, Reason | None]:
         """Return *token* unless it has expired or was revoked; else why not."""
@@ -180,7 +191,7 @@ class Inbound:
             newest=lambda token: (token.generation, token.issued_at),
         )
         if token is None:
-            return self._nobody(off or why or "session_ended")
+            return self._nobody(off or why or "session_ended", credentials)
         return await self._refresh(credentials, None, token)
 
     async def _refresh(
@@ -221,11 +232,10 @@ class Inbound:
         self._scope["headers"] = headers
 
     def _nobody(self, reason: Reason, credentials: Credentials = NONE) -> Auth:
-        if reason != "no_credentials":
+        if reason not in ("no_credentials", "exempt_path"):
             self._report(reason, credentials.access or credentials.refresh)
-        if any(self._is_unexpired(token) for token in credentials.genuine):
-            # It is refused here; nobody behind may take it for good.
-            self._pass_down(b"cookie", replace_value(self._cookie, self._shell.access.key, None))
+        if reason != "not_refreshable":
+            self._drop_refused_cookies(credentials)
         auth = self._auth(None, anonymous(reason))
         carried = self._shell.names.intersection(credentials.names)
         if reason in _OVER and carried and is_top_level_navigation(self._headers):
@@ -233,8 +243,26 @@ class Inbound:
             self._shell.exchange(auth).dead = carried
         return auth
 
-    def _is_unexpired(self, token: AccessToken | RefreshToken) -> bool:
-        return isinstance(token, AccessToken) and self._issuer.clock() < token.expires_at
+    def _drop_refused_cookies(self, credentials: Credentials) -> None:
+        """
+        Pass down no token that is genuine and not believed: who reads the cookie takes it for good.
+
+        What is no token, or has expired, is left for the application to complain of.
+        """
+        header, shell = cookie_header(self._headers), self._shell
+        unread = header != self._cookie or len(header) > self._issuer.config.max_cookie_header
+        if unread or b'"' in header:  # others take quotes off a value
+            refused: Collection[bytes] = shell.names
+        else:
+            now = self._issuer.clock()
+            refused = {
+                shell.access.key if isinstance(token, AccessToken) else shell.refresh.key
+                for token in credentials.genuine
+                if isinstance(token, RefreshToken) or now < token.expires_at
+            }
+        left = drop_cookies(header, refused)
+        if left is not header:
+            self._pass_down(b"cookie", left)
 
     def _auth(self, token: AccessToken | None, how: How) -> Auth:
         return self._shell.auth(self._scope, token, how, self._cookie)

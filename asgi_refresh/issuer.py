@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from .cache import TokenCache
-from .claims import check_claims, is_identifier
+from .claims import check_claims, is_identifier, is_session_id
 from .config import Config
 from .errors import (
     ExpiredTokenError,
@@ -93,7 +93,8 @@ class Issuer:
         self.denylist = None if self.rotating is None else self.rotating.denylist
 
     def __repr__(self) -> str:
-        return f"<Issuer, {'stateless' if self.rotating is None else 'rotating'}>"
+        stored = getattr(self, "rotating", None)  # a crash report may show it half built
+        return f"<Issuer, {'rotating' if stored else 'stateless'}>"
 
     async def issue(
         self,
@@ -193,7 +194,7 @@ class Issuer:
             StoreUnavailable: It may still be there.
         """
         rotating = self._stored("revoke")
-        if not is_identifier(session_id) or (
+        if not is_session_id(session_id) or (
             subject is not None and not await rotating.is_of(session_id, subject)
         ):
             return False
@@ -205,8 +206,7 @@ class Issuer:
 
         Args:
             subject: Whose.
-            keep: The id of one that stays ("sign out everywhere else"); the others then end one
-                after the other. None: all of them end in one step.
+            keep: The id of one that stays; the others end one by one. None: all end in one step.
 
         Raises:
             StoreRequiredError: Without a store.
@@ -249,7 +249,7 @@ class Issuer:
         """
         checked = None if claims is None else check_claims(claims)
         rotating = self._stored("barrier")
-        if not is_identifier(session_id):
+        if not is_session_id(session_id):
             raise RevokedTokenError("there is no such session", reason="session_ended")
         grant = await rotating.barrier(session_id, checked)
         return grant.tokens(now=self.clock())

@@ -14,6 +14,7 @@ from starlette.types import Send
 
 from .auth import Auth, Exchange
 from .caching import Headers
+from .claims import is_session_id
 from .cookies import Cookie
 from .credentials import Credentials
 from .decide import route_path
@@ -29,7 +30,6 @@ from .tokens import AccessToken
 E = TypeVar("E", bound=Exchange)
 Cookies = list[tuple[bytes, bytes]]
 _TOMBS = 8  # sessions that one tombstone names
-_ID = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
 _LOCAL = re.compile(rb"(localhost|.*\.localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?\Z", re.IGNORECASE)
 
 
@@ -152,7 +152,7 @@ class Shell(Generic[E]):
         ended = came.sessions.union(also)
         if not self._buries or not ended:
             return []
-        earlier = [name for name in came.buried if _ID.match(name) and name not in ended]
+        earlier = [name for name in came.buried if is_session_id(name) and name not in ended]
         value = "~".join([*sorted(ended), *earlier][:_TOMBS])
         return [(self.tombstone.key, self.tombstone.render(value.encode(), self._tombstone_age))]
 

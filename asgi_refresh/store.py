@@ -11,7 +11,7 @@ import itertools
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Protocol, TypeVar, runtime_checkable
 
 import anyio
 
@@ -198,45 +198,78 @@ class BoundedStore:
 
     async def add(self, session: Session) -> None:
         """See `Store.add`."""
-        await self._bounded("add", lambda: self._store.add(session))
+        await self._bounded("add", lambda: self._store.add(session), _anything)
 
     async def get(self, session_id: str) -> Session | None:
         """See `Store.get`."""
-        return await self._bounded("get", lambda: self._store.get(session_id))
+        return await self._bounded("get", lambda: self._store.get(session_id), _is_session)
 
     async def replace(
         self, old: Session, new: Session, revocation: Revocation | None = None
     ) -> bool:
         """See `Store.replace`."""
-        return await self._bounded("replace", lambda: self._store.replace(old, new, revocation))
+        return await self._bounded(
+            "replace", lambda: self._store.replace(old, new, revocation), _anything
+        )
 
     async def revoke(self, session_id: str, revocation: Revocation) -> bool:
         """See `Store.revoke`."""
-        return await self._bounded("revoke", lambda: self._store.revoke(session_id, revocation))
+        return await self._bounded(
+            "revoke", lambda: self._store.revoke(session_id, revocation), _anything
+        )
 
     async def revoke_subject(self, subject: str, revocation: Revocation) -> int:
         """See `Store.revoke_subject`."""
         return await self._bounded(
-            "revoke_subject", lambda: self._store.revoke_subject(subject, revocation)
+            "revoke_subject", lambda: self._store.revoke_subject(subject, revocation), _is_int
         )
 
     async def find(self, subject: str) -> list[Session]:
         """See `Store.find`."""
-        return await self._bounded("find", lambda: self._store.find(subject))
+        return await self._bounded("find", lambda: self._store.find(subject), _are_sessions)
 
     async def revocations(self, cursor: str | None) -> tuple[list[Revocation], str]:
         """See `Store.revocations`."""
-        return await self._bounded("revocations", lambda: self._store.revocations(cursor))
+        return await self._bounded("revocations", lambda: self._store.revocations(cursor), _is_page)
 
     async def purge(self, now: float) -> int:
         """See `Store.purge`."""
-        return await self._bounded("purge", lambda: self._store.purge(now))
+        return await self._bounded("purge", lambda: self._store.purge(now), _is_int)
 
-    async def _bounded(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
+    async def _bounded(
+        self, what: str, call: Callable[[], Awaitable[T]], is_answer: Callable[[Any], bool]
+    ) -> T:
         try:
             with anyio.fail_after(self._timeout):
-                return await call()
+                answer = await call()
         except Exception as error:
-            kind = type(error).__name__
-            self._emit(Event("store_unavailable", reason=what, detail=kind))
-            raise StoreUnavailable(f"the store's {what} failed: {kind}") from error
+            raise self._failed(what, type(error).__name__) from error
+        if not is_answer(answer):
+            raise self._failed(what, f"it answers with {type(answer).__name__}")
+        return answer
+
+    def _failed(self, what: str, why: str) -> StoreUnavailable:
+        self._emit(Event("store_unavailable", reason=what, detail=why))
+        return StoreUnavailable(f"the store's {what} failed: {why}")
+
+
+def _anything(_answer: Any) -> bool:
+    return True
+
+
+def _is_int(answer: Any) -> bool:
+    return isinstance(answer, int)
+
+
+def _is_session(answer: Any) -> bool:
+    return answer is None or isinstance(answer, Session)
+
+
+def _are_sessions(answer: Any) -> bool:
+    return isinstance(answer, list) and all(isinstance(item, Session) for item in answer)  # pyright: ignore[reportUnknownVariableType]
+
+
+def _is_page(answer: Any) -> bool:
+    if not isinstance(answer, tuple) or len(answer) != 2:  # pyright: ignore[reportUnknownArgumentType]
+        return False
+    return isinstance(answer[0], list) and isinstance(answer[1], str)

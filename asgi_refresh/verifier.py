@@ -22,7 +22,7 @@ from .cache import TokenCache
 from .errors import ConfigurationError, ExpiredTokenError, KeysUnavailable
 from .flight import Flight
 from .keys import Key
-from .tokens import AccessToken
+from .tokens import AccessToken, token_bytes
 
 Jwks: TypeAlias = Mapping[str, Any]
 _MOST: Final = 256 * 1024  # bytes of a JWKS document that are read
@@ -92,7 +92,7 @@ class Verifier:
             InvalidTokenError: It is not good; `ExpiredTokenError` if it was.
             KeysUnavailable: There are no keys yet, and the document cannot be had.
         """
-        token = await self.read(access_token.encode(errors="replace"))
+        token = await self.read(token_bytes(access_token))
         if self.clock() >= token.expires_at:
             raise ExpiredTokenError
         return token.payload

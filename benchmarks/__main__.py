@@ -34,7 +34,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="small numbers, to see that it runs")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--requests", type=int, help="in each round of the hot path and of keys")
+    parser.add_argument("--requests", type=int, help="in each round of the hot path, of keys")
     parser.add_argument("--sessions", type=int, nargs="+", help="how many are kept")
     parser.add_argument("--stores", choices=STORES, nargs="+")
     parser.add_argument("--algorithms", choices=ALGORITHMS, nargs="+")
@@ -49,8 +49,8 @@ def main() -> None:
     elif options.what == "keys":
         importlib.import_module("benchmarks.keys").run(
             options.algorithms or ALGORITHMS,
-            rounds=rounds or (3 if quick else 11),
-            requests=options.requests or (20 if quick else 100),
+            rounds=rounds or (1 if quick else 11),
+            requests=options.requests or 20,
         )
     elif options.what == "stores":
         importlib.import_module("benchmarks.rotations").run(

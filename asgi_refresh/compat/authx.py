@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from asgi_refresh.events import EventHook
@@ -20,6 +21,7 @@ from asgi_refresh.mint import ClaimsLoader
 from asgi_refresh.store import Store
 from asgi_refresh.telemetry import log_event
 
+from .blocklist import Blocklist
 from .options import Source, issuer_of, legacy_of
 
 
@@ -28,6 +30,7 @@ def authx_issuer(
     *,
     store: Store | None = None,
     load_claims: ClaimsLoader | None = None,
+    is_revoked: Blocklist | None = None,
     on_event: EventHook = log_event,
     clock: Callable[[], float] = time.time,
     **settings: Any,
@@ -41,6 +44,8 @@ def authx_issuer(
             None: the refresh token of AuthX stays what it is.
         load_claims: As of `Issuer`. Without it a new access token says what the one it replaces
             said, or else what the refresh token says.
+        is_revoked: Its blocklist: `auth.is_token_in_blocklist`. Needed where an application signs
+            out by that alone, without deleting the cookies.
         on_event: As of `Issuer`.
         clock: As of `Issuer`.
         settings: Fields of `Config`, in place of what follows from *auth_config*.
@@ -50,7 +55,7 @@ def authx_issuer(
             is missing or shorter than 32 bytes, or cookies are not where tokens are.
     """
     return issuer_of(
-        _source(auth_config),
+        replace(_source(auth_config), is_revoked=is_revoked),
         store=store,
         load_claims=load_claims,
         on_event=on_event,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from asgi_refresh.errors import ConfigurationError
@@ -16,6 +17,7 @@ from asgi_refresh.mint import ClaimsLoader
 from asgi_refresh.store import Store
 from asgi_refresh.telemetry import log_event
 
+from .blocklist import Blocklist
 from .options import Source, issuer_of, legacy_of
 
 
@@ -24,6 +26,7 @@ def flask_issuer(
     *,
     store: Store | None = None,
     load_claims: ClaimsLoader | None = None,
+    is_revoked: Blocklist | None = None,
     on_event: EventHook = log_event,
     clock: Callable[[], float] = time.time,
     **settings: Any,
@@ -35,6 +38,7 @@ def flask_issuer(
         flask_config: `app.config`, once `JWTManager(app)` has put its defaults there.
         store: As of `authx_issuer`.
         load_claims: As of `authx_issuer`.
+        is_revoked: As of `authx_issuer`; it is given the token, not its payload.
         on_event: As of `authx_issuer`.
         clock: As of `authx_issuer`.
         settings: As of `authx_issuer`.
@@ -43,7 +47,7 @@ def flask_issuer(
         ConfigurationError: As of `authx_issuer`; or the subject is not in the claim `sub`.
     """
     return issuer_of(
-        _source(flask_config),
+        replace(_source(flask_config), is_revoked=is_revoked),
         store=store,
         load_claims=load_claims,
         on_event=on_event,

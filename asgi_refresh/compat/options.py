@@ -25,7 +25,9 @@ from asgi_refresh.mint import ClaimsLoader
 from asgi_refresh.signers import Mac, derive
 from asgi_refresh.store import Store
 
-from .pair import Pair, PairProfile
+from .blocklist import Blocklist, Guarded
+from .pair import PairProfile
+from .pair_tokens import Pair
 
 Option = Callable[[str], Any]
 """Returns the option of a name, or None."""
@@ -46,6 +48,7 @@ class Source:
         refresh_before: An access token with less left is replaced.
         not_before: Whether tokens say `nbf`.
         refreshes: Whether a request with this method and path refreshes.
+        is_revoked: The application's blocklist.
     """
 
     option: Option
@@ -53,6 +56,7 @@ class Source:
     refresh_before: timedelta = _SOON
     not_before: bool = False
     refreshes: Callable[[str, str], bool] = field(default=lambda _method, _path: True)
+    is_revoked: Blocklist | None = None
 
 
 def issuer_of(
@@ -80,10 +84,11 @@ def issuer_of(
         csrf_cookies=_csrf_cookies(option, config) if checks_csrf else (),
         checks_csrf=checks_csrf,
         stateless=store is None,
+        clock=clock,
         room=MAX_COOKIE - len(config.refresh_cookie.key),
         refreshes=source.refreshes,
     )
-    return Issuer(
+    issuer = Issuer(
         (),  # the profile has the keys
         store=store,
         config=config,
@@ -92,6 +97,10 @@ def issuer_of(
         clock=clock,
         profile=profile,
     )
+    if source.is_revoked is not None:
+        timeout = issuer.mint.timeout
+        issuer.mode = Guarded(issuer.mode, source.is_revoked, timeout=timeout)
+    return issuer
 
 
 def legacy_of(source: Source, *, clock: Callable[[], float] = time.time) -> Legacy:
@@ -104,7 +113,9 @@ def legacy_of(source: Source, *, clock: Callable[[], float] = time.time) -> Lega
     option = source.option
     config = _config(source, {})
     pair = _pair(source, config)
-    reader = PairProfile(pair, csrf=Mac(b""), csrf_cookies=(), checks_csrf=False, stateless=False)
+    reader = PairProfile(
+        pair, csrf=Mac(b""), csrf_cookies=(), checks_csrf=False, stateless=False, clock=clock
+    )
 
     def read(raw: str) -> LegacyToken | None:
         try:
@@ -135,10 +146,6 @@ def _config(source: Source, settings: dict[str, Any]) -> Config:
         raise ConfigurationError("JWT_COOKIE_HTTP_ONLY=False lets any script read the tokens")
     access, refresh = _lifetime(option, "ACCESS", _ACCESS), _lifetime(option, "REFRESH", _REFRESH)
     before = source.refresh_before
-    plain_header = (option("JWT_HEADER_NAME"), option("JWT_HEADER_TYPE")) == (
-        "Authorization",
-        "Bearer",
-    )
     values: dict[str, Any] = {
         "access_lifetime": access,
         "refresh_before": before if before < access else min(_SOON, access / 2),
@@ -146,11 +153,18 @@ def _config(source: Source, settings: dict[str, Any]) -> Config:
         "session_lifetime": min(max(refresh, timedelta(days=90)), timedelta(seconds=MAX_AGE)),
         "access_cookie": _cookie(option, "JWT_ACCESS_COOKIE"),
         "refresh_cookie": _cookie(option, "JWT_REFRESH_COOKIE"),
-        "bearer": "headers" in locations and plain_header,
+        "bearer": _takes_bearer(option, list(locations)),
         # The application compares the double-submit token; other origins may be meant to call it.
         "cross_origin": "allow" if option("JWT_COOKIE_CSRF_PROTECT") else "refuse",
     }
     return Config(**values | settings)
+
+
+def _takes_bearer(option: Option, locations: list[str]) -> bool:
+    """Return whether a bearer token counts before a cookie: what comes first counts there."""
+    plain = option("JWT_HEADER_NAME") == "Authorization" and option("JWT_HEADER_TYPE") == "Bearer"
+    first = next(name for name in locations if name in ("headers", "cookies"))
+    return plain and first == "headers"
 
 
 def _lifetime(option: Option, kind: str, default: timedelta) -> timedelta:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final, cast
 
@@ -24,43 +24,10 @@ from asgi_refresh.sessions import FrozenDict, Session, affinity, freeze
 from asgi_refresh.signers import Mac
 from asgi_refresh.tokens import MAX_TOKEN, AccessToken, RefreshToken
 
-_NOT_CARRIED: Final = frozenset(
-    {"sub", "jti", "type", "fresh", "iat", "exp", "nbf", "iss", "sid", "gen", "auth_time"}
-    | {"orig_iat"}
-)
-_SESSION: Final = re.compile(r"[0-9a-f]{4}[0-9a-fl][0-9a-f]{27}\Z")
+from .pair_tokens import Pair, PairAccess, PairRefresh, carried, is_of_session
+
 _CSRF: Final = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
 _TOGETHER: Final = 10.0  # seconds between the two tokens of one login
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """
-    How the tokens of a pair are signed, and what they say besides.
-
-    Attributes:
-        algorithm: Of every key (RFC 7518, 3.1).
-        signing: The private key or the secret, prepared.
-        verifying: The public keys or secrets, prepared; the current one first.
-        read_audience, read_issuer: Required as `aud` and `iss`, as PyJWT takes them; or None.
-        audience, issuer: Written as `aud` and `iss`; or None.
-        not_before: Whether `nbf` is written.
-        leeway: Seconds by which hosts may disagree.
-        lifetime: Seconds that a session lasts at most.
-        persistent: Whether the cookies outlive the browser.
-    """
-
-    algorithm: str
-    signing: Any
-    verifying: Sequence[Any]
-    read_audience: Any = None
-    read_issuer: Any = None
-    audience: Any = None
-    issuer: str | None = None
-    not_before: bool = False
-    leeway: float
-    lifetime: float
-    persistent: bool
 
 
 class PairProfile:
@@ -73,6 +40,7 @@ class PairProfile:
         csrf_cookies: As of `tokens.Profile`.
         checks_csrf: Whether the application checks the double-submit token.
         stateless: Whether there is no store.
+        clock: Seconds since the epoch.
         room: Bytes that a refresh token may take.
         refreshes: Whether a request with this method and path refreshes.
     """
@@ -87,9 +55,11 @@ class PairProfile:
         csrf_cookies: Sequence[tuple[bytes, Cookie]],
         checks_csrf: bool,
         stateless: bool,
+        clock: Callable[[], float],
         room: int = MAX_COOKIE,
         refreshes: Callable[[str, str], bool] = lambda _method, _path: True,
     ) -> None:
+        self._clock = clock
         self._pair, self._csrf, self.csrf_cookies = pair, csrf, csrf_cookies
         self.refreshes_on_error = not checks_csrf
         self._stateless, self._room, self._refreshes = stateless, room, refreshes
@@ -100,6 +70,8 @@ class PairProfile:
         """
         Return the claims of the token of *kind* that *raw* spells, expired or not.
 
+        One from the future is none, as for PyJWT.
+
         Raises:
             InvalidTokenError: It is no such token.
         """
@@ -109,9 +81,10 @@ class PairProfile:
             try:
                 claims = self._decode(raw, key)
                 if claims.get("type") == kind and is_identifier(claims["sub"]):
-                    for name in ("exp", "iat", "nbf"):
-                        number(claims.get(name, 0) if name == "nbf" else claims[name])
-                    return claims
+                    number(claims["exp"])
+                    begins = max(number(claims["iat"]), number(claims.get("nbf", 0)))
+                    if begins <= self._clock() + self._pair.leeway:
+                        return claims
             except Exception:  # noqa: BLE001, S112 - whatever PyJWT raises on what it is given
                 continue
         raise InvalidTokenError
@@ -129,12 +102,10 @@ class PairProfile:
             options=cast("Any", options),
         )
 
-    def read_access(self, raw: bytes, *, now: float) -> AccessToken:
+    def read_access(self, raw: bytes, *, now: float) -> AccessToken:  # noqa: ARG002
         """Return the access token that *raw* spells."""
         claims = self.read(raw, "access")
-        if max(claims["iat"], claims.get("nbf", 0)) > now + self._pair.leeway:
-            raise InvalidTokenError
-        if not _is_of_session(claims):
+        if not is_of_session(claims):
             # Its own, so that it can be revoked; nothing is refreshed in its name.
             digest = sha256(str(claims.get("jti", raw)).encode()).hexdigest()
             claims["sid"] = f"{affinity(claims['sub'])}a{digest[:27]}"
@@ -142,7 +113,7 @@ class PairProfile:
         claims["jti"] = str(claims.get("jti", claims["sid"]))
         claims["auth_time"] = claims["iat"] if claims.get("fresh") is True else 0
         try:
-            return AccessToken(freeze(claims))
+            return PairAccess(freeze(claims), raw)
         except ValueError:
             raise InvalidTokenError from None
 
@@ -150,10 +121,10 @@ class PairProfile:
         """Return the refresh token that *raw* spells."""
         claims = self.read(raw, "refresh")
         subject, issued_at = claims["sub"], claims["iat"]
-        ours = _is_of_session(claims)
+        ours = is_of_session(claims)
         generation: int = claims["gen"] if ours else 0
         if generation > 0 and not self._stateless:
-            return RefreshToken(claims["sid"], generation, None, issued_at, subject)
+            return PairRefresh(claims["sid"], generation, None, issued_at, subject, (raw,))
         token_id = str(claims.get("jti", raw))
         session_id = claims["sid"] if ours and self._stateless else adopted_id(subject, token_id)
         began = claims.get("orig_iat", issued_at) if ours else issued_at
@@ -165,7 +136,7 @@ class PairProfile:
                 auth_time=0.0,  # an application may have issued the token anew
                 expires_at=began + self._pair.lifetime,
                 idle_expires_at=claims["exp"],
-                claims=freeze(_carried(claims)),
+                claims=freeze(carried(claims)),
                 persistent=self._pair.persistent,
                 last_seen=issued_at,
             )
@@ -173,7 +144,8 @@ class PairProfile:
             raise InvalidTokenError from None
         # Theirs is replaced at once, by one that says what its access token says.
         mine = ours and self._stateless
-        return RefreshToken(session_id, 0 if mine else session.current, session, issued_at, subject)
+        first = 0 if mine else session.current
+        return PairRefresh(session_id, first, session, issued_at, subject, (raw,))
 
     def succeed(self, access: AccessToken | None, refresh: RefreshToken) -> RefreshToken:
         """
@@ -181,13 +153,16 @@ class PairProfile:
 
         A token from before the login says what held then, and is not asked.
         """
-        if access is None or refresh.session is None:
+        if not isinstance(access, PairAccess) or not isinstance(refresh, PairRefresh):
             return refresh
         if access.subject != refresh.subject:
             return refresh
+        refresh = replace(refresh, raws=(*refresh.raws, access.raw))
+        if refresh.session is None:
+            return refresh
         if access.payload["iat"] < refresh.issued_at - _TOGETHER:
             return refresh
-        claims = FrozenDict({**refresh.session.claims, **_carried(access.payload)})
+        claims = FrozenDict({**refresh.session.claims, **carried(access.payload)})
         return replace(refresh, session=replace(refresh.session, claims=claims))
 
     # --- minting --------------------------------------------------------------------------------
@@ -205,7 +180,8 @@ class PairProfile:
         """Return a new access token for *session*, which is never a fresh one."""
         payload = self._payload(session, claims, "access", generation, iat=now, exp=expires_at)
         payload |= {"jti": jti, "fresh": False, "auth_time": int(session.auth_time)}
-        return self._sign(payload), AccessToken(freeze(payload))
+        raw = self._sign(payload)
+        return raw, PairAccess(freeze(payload), raw)
 
     def mint_refresh(self, session: Session, generation: int, *, now: float) -> bytes:
         """Return the refresh token of *generation*, without extra claims if they do not fit."""
@@ -241,7 +217,7 @@ class PairProfile:
         payload |= {"nbf": issued if pair.not_before else None}
         payload = {name: value for name, value in payload.items() if value is not None}
         return {
-            **_carried(claims),
+            **carried(claims),
             **payload,
             "sub": session.subject,
             "type": kind,
@@ -271,13 +247,3 @@ class PairProfile:
     def jwks(self) -> dict[str, Any]:
         """Return no keys: tokens without a `kid` name none."""
         return {"keys": []}
-
-
-def _carried(claims: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in claims.items() if name not in _NOT_CARRIED}
-
-
-def _is_of_session(claims: Mapping[str, Any]) -> bool:
-    """Return whether a token is one of those minted here."""
-    sid, generation = claims.get("sid"), claims.get("gen")
-    return isinstance(sid, str) and bool(_SESSION.match(sid)) and type(generation) is int

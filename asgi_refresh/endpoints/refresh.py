@@ -12,8 +12,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from asgi_refresh.auth import Auth
 from asgi_refresh.bodies import replayed
 from asgi_refresh.cookies import collect
-from asgi_refresh.credentials import Headers, client_of, cookie_header, request_headers
+from asgi_refresh.credentials import (
+    Headers,
+    client_of,
+    cookie_header,
+    read_cookies,
+    request_headers,
+)
 from asgi_refresh.errors import InvalidTokenError, StoreRequiredError
+from asgi_refresh.events import Event
 from asgi_refresh.grants import Tokens
 from asgi_refresh.intents import SCOPE_KEY
 from asgi_refresh.issuer import Issuer
@@ -91,7 +98,8 @@ class RefreshEndpoint(Endpoint):
         client = client_of(scope, headers)
         try:
             tokens = await self._issuer.refresh(token, revoke_access=revoke, client=client)
-        except InvalidTokenError:
+        except InvalidTokenError as error:
+            self._issuer.emit(Event("rejected", reason=error.reason, client=client))
             if came is not None and came.is_form:
                 raise Refused(400, "invalid_grant") from None  # RFC 6749, 5.2
             raise
@@ -139,7 +147,21 @@ class RefreshEndpoint(Endpoint):
 
         await self._by_cookie(inner, replayed(b"", receive), forward)
         if empty:
-            await respond(send, self._try_again())
+            bad = self._is_bad(headers)
+            await respond(send, self._no_good() if bad else self._try_again())
+
+    def _is_bad(self, headers: Headers) -> bool:
+        """Whether it is the token's fault that nothing was refreshed beside a good access token."""
+        tombstone = self._by_cookie.tombstone
+        came = read_cookies(self._issuer, cookie_header(headers), tombstone)
+        if came.access is None or came.refresh is None:
+            return came.refresh is None
+        return not came.refresh.goes_with(came.access)
+
+    @staticmethod
+    def _no_good() -> Answer:
+        challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
+        return Answer(401, {"error": "invalid_token"}, challenge)
 
     def _try_again(self) -> Answer:
         retry = {"retry-after": self._retry_after}
@@ -155,8 +177,7 @@ class RefreshEndpoint(Endpoint):
         else:
             if auth.reason in _OVER:
                 auth.logout()  # both cookies are of no use any more
-            challenge = {"www-authenticate": 'Bearer error="invalid_token"'}
-            await respond(send, Answer(401, {"error": "invalid_token"}, challenge))
+            await respond(send, self._no_good())
 
 
 class _AlwaysDue(Inner):
@@ -165,6 +186,7 @@ class _AlwaysDue(Inner):
     def __init__(self, app: ASGIApp, issuer: Issuer) -> None:
         super().__init__(app, issuer)
         self._refresh_before = self._shell.refresh_before = inf
+        self.tombstone = self._shell.tombstone
 
 
 def _presented(came: Parameters) -> str:

@@ -174,7 +174,12 @@ async def body(headers: Headers, receive: Receive) -> bytes:
 async def respond(send: Send, answer: Answer, *, head: bool = False) -> None:
     """Send *answer*, which nobody may keep unless it says so itself."""
     content = b""
-    headers = {"cache-control": "no-store", "pragma": "no-cache"}
+    headers = {
+        "cache-control": "no-store",
+        "pragma": "no-cache",
+        "cross-origin-resource-policy": "same-origin",
+        "x-frame-options": "DENY",
+    }
     if answer.body is not None:
         content = json.dumps(answer.body, separators=(",", ":")).encode()
         headers |= {"content-type": "application/json", "x-content-type-options": "nosniff"}

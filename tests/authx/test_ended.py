@@ -1,0 +1,128 @@
+"""
+A session has ended, and somebody has a copy of its cookies: no way of sending them is good.
+
+AuthX asks no store, so what must not be taken for good must not reach it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.authx.site import (
+    ACCESS,
+    CSRF_REFRESH,
+    HOUR,
+    LIFETIME,
+    REFRESH,
+    RealClock,
+    Site,
+    given,
+    signed_in,
+)
+from tests.support import Browser
+
+pytestmark = pytest.mark.anyio
+
+Headers = list[tuple[str, str]]
+
+
+async def ended(clock: RealClock, *, known: bool = True, **kwargs: Any) -> tuple[Site, Browser]:
+    """Return a site whose user has signed out, and who has a copy of the cookies, all unexpired."""
+    site = await signed_in(clock, "stored", **kwargs)
+    if known:
+        clock.advance(LIFETIME + 5)
+        assert (await site.browser.get("/me")).status == 200
+    copy = site.browser.fork()
+    response = await site.browser.post("/logout", headers=[site.csrf()])
+    assert response.status == 200
+    clock.advance(2)
+    return site, copy
+
+
+SPELLINGS: dict[str, Callable[[str], Headers]] = {
+    "plain": lambda raw: [("cookie", f"{ACCESS}={raw}")],
+    "quoted": lambda raw: [("cookie", f'{ACCESS}="{raw}"')],
+    "quoted, with an escape": lambda raw: [
+        ("cookie", f'{ACCESS}="{raw.replace(".", chr(92) + "056")}"')
+    ],
+    "with spaces": lambda raw: [("cookie", f"{ACCESS} = {raw} ")],
+    "twice": lambda raw: [("cookie", f"{ACCESS}={raw}; {ACCESS}={raw}")],
+    "beside garbage": lambda raw: [("cookie", f"{ACCESS}=x; {ACCESS}={raw}")],
+    "before garbage": lambda raw: [("cookie", f"{ACCESS}={raw}; {ACCESS}=x")],
+    "in a header of its own": lambda raw: [("cookie", "a=b"), ("cookie", f"{ACCESS}={raw}")],
+    "after a very long cookie": lambda raw: [("cookie", f"a={'x' * 20_000}; {ACCESS}={raw}")],
+    "among very many": lambda raw: [("cookie", "a=b; " * 2_000 + f"{ACCESS}={raw}")],
+    "in capitals": lambda raw: [("Cookie", f"{ACCESS}={raw}")],
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("known", [True, False], ids=["refreshed", "AuthX's own"])
+async def test_its_access_cookie_is_refused_however_it_is_spelt(
+    clock: RealClock, spelling: str, known: bool
+) -> None:
+    _site, copy = await ended(clock, known=known)
+    headers = SPELLINGS[spelling](copy.values()[ACCESS])
+
+    response = await copy.get("/me", cookies={}, headers=headers)
+
+    assert response.status in (401, 422)
+    assert given(response) == set()
+
+
+@pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "", "Bearer Bearer ", "xBearer "])
+async def test_its_access_token_is_refused_in_the_header_too(clock: RealClock, scheme: str) -> None:
+    """AuthX takes what `replace("Bearer ", "")` leaves."""
+    _site, copy = await ended(clock, JWT_TOKEN_LOCATION=["headers", "cookies"])
+    headers = [("authorization", f"{scheme}{copy.values()[ACCESS]}")]
+
+    response = await copy.get("/me", cookies={}, headers=headers)
+
+    assert response.status in (401, 422)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["refreshed", "AuthX's own"])
+@pytest.mark.parametrize("without_access", [True, False])
+async def test_its_refresh_cookie_is_refused_by_the_refresh_route_of_the_application(
+    clock: RealClock, known: bool, without_access: bool
+) -> None:
+    site, copy = await ended(clock, known=known)
+    if without_access:
+        copy.drop(ACCESS)
+    headers = [site.csrf(copy, CSRF_REFRESH)]
+
+    at_once = await copy.post("/refresh", headers=headers)
+    clock.advance(HOUR)
+    later = await copy.post("/refresh", headers=headers)
+
+    assert at_once.status in (401, 422)
+    assert later.status in (401, 422)
+    assert ACCESS not in given(at_once) | given(later)
+
+
+async def test_its_refresh_cookie_is_refused_there_after_a_reuse_too(clock: RealClock) -> None:
+    site = await signed_in(clock, "stored")
+    thief = site.browser.fork()
+    for _ in range(2):
+        clock.advance(HOUR)
+        await site.browser.get("/me")
+    await thief.get("/me")
+    assert site.named("reused")
+    clock.advance(2)
+
+    response = await thief.post("/refresh", headers=[site.csrf(thief, CSRF_REFRESH)])
+
+    assert response.status in (401, 422)
+
+
+async def test_its_refresh_cookie_does_not_come_back_in_quotes(clock: RealClock) -> None:
+    _site, copy = await ended(clock)
+    raw = copy.values()[REFRESH]
+
+    for value in (raw, f'"{raw}"', f" {raw} "):
+        headers = [("cookie", f"{REFRESH}={value}")]
+        response = await copy.get("/needs-refresh", cookies={}, headers=headers)
+        assert response.status in (401, 422), value
