@@ -179,11 +179,9 @@ class Exchange:
         if message.get("status", 200) < 200:
             await send(message)  # an interim response; nothing is settled before the final one
             return
-        headers: Headers = [(name, value) for name, value in message.get("headers") or ()]
-        own = self._own_cookies(headers)
         auth._state |= STARTED
         try:
-            due = await self._due(message.get("status", 101), headers, own)
+            ready = [await self._prepared(message)]
         except AccessDeniedError as error:
             await self._answer(send, 403, str(error), [])
         except (StoreUnavailable, ClaimsUnavailable):
@@ -191,13 +189,20 @@ class Exchange:
             cookies = self._farewell() if failed_logout else []
             await self._answer(send, 503, "The session store is not available.", cookies)
         else:
-            cookies = self._less_own(due, own)
-            if cookies:
-                headers = forbid_caching(headers)
-                headers += [(b"set-cookie", value) for _, value in cookies]
-            if self._scope["type"] == "http" and (cookies or auth._state & READ):
-                headers = vary_on_cookie(headers)
-            await send({**message, "headers": headers} if headers else message)
+            # Taken out of the frame: reports of a send that fails show what stands in one.
+            await send(ready.pop())
+
+    async def _prepared(self, message: Message) -> Message:
+        headers: Headers = [(name, value) for name, value in message.get("headers") or ()]
+        own = self._own_cookies(headers)
+        due = await self._due(message.get("status", 101), headers, own)
+        cookies = self._less_own(due, own)
+        if cookies:
+            headers = forbid_caching(headers)
+            headers += [(b"set-cookie", value) for _, value in cookies]
+        if self._scope["type"] == "http" and (cookies or self._auth._state & READ):
+            headers = vary_on_cookie(headers)
+        return {**message, "headers": headers} if headers else message
 
     def _own_cookies(self, headers: Headers) -> dict[bytes, bool]:
         """Which of our cookies the application writes itself, and whether it deletes them."""

@@ -272,4 +272,6 @@ def _are_sessions(answer: Any) -> bool:
 def _is_page(answer: Any) -> bool:
     if not isinstance(answer, tuple) or len(answer) != 2:  # pyright: ignore[reportUnknownArgumentType]
         return False
-    return isinstance(answer[0], list) and isinstance(answer[1], str)
+    entries, cursor = answer  # pyright: ignore[reportUnknownVariableType]
+    listed = isinstance(entries, list) and all(isinstance(item, Revocation) for item in entries)  # pyright: ignore[reportUnknownVariableType]
+    return listed and isinstance(cursor, str)

@@ -19,7 +19,7 @@ from asgi_refresh.credentials import (
     read_cookies,
     request_headers,
 )
-from asgi_refresh.errors import InvalidTokenError, StoreRequiredError
+from asgi_refresh.errors import InvalidTokenError, Reason, StoreRequiredError
 from asgi_refresh.events import Event
 from asgi_refresh.grants import Tokens
 from asgi_refresh.intents import SCOPE_KEY
@@ -39,6 +39,13 @@ from .wire import (
 
 _OVER = frozenset({"reused_token", "session_ended", "claims_refused"})
 _TRY_AGAIN = frozenset({"store_unavailable", "claims_unavailable"})
+
+
+class InvalidGrant(InvalidTokenError):  # noqa: N818 - as RFC 6749, 5.2 calls it
+    """A refresh token in a form that is not accepted."""
+
+    code = "invalid_grant"
+    status = 400
 
 
 class RefreshEndpoint(Endpoint):
@@ -76,11 +83,20 @@ class RefreshEndpoint(Endpoint):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "http" and scope["method"] == "POST":
+            scope = self._as_it_came(scope)
             headers = request_headers(scope)
             if collect(cookie_header(headers), (self._cookie,)):
                 await self._answer_cookie(scope, headers, receive, send)
                 return
         await super().__call__(scope, receive, send)
+
+    def _as_it_came(self, scope: Scope) -> Scope:
+        """Undo that a middleware further out withholds what it refuses: it is refused here, too."""
+        outer = scope.get(SCOPE_KEY)
+        if not isinstance(outer, Auth) or self._cookie not in outer._cookie:
+            return scope
+        headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"cookie"]
+        return {**scope, "headers": [*headers, (b"cookie", outer._cookie)]}
 
     async def answer(self, scope: Scope, headers: Headers, receive: Receive) -> Answer:
         """Refresh by header or body."""
@@ -99,11 +115,15 @@ class RefreshEndpoint(Endpoint):
         try:
             tokens = await self._issuer.refresh(token, revoke_access=revoke, client=client)
         except InvalidTokenError as error:
-            self._issuer.emit(Event("rejected", reason=error.reason, client=client))
             if came is not None and came.is_form:
-                raise Refused(400, "invalid_grant") from None  # RFC 6749, 5.2
+                raise InvalidGrant(reason=error.reason) from None
             raise
         return Answer(200, token_response(tokens))
+
+    def rejected(self, scope: Scope, reason: Reason) -> None:
+        """Report it."""
+        client = client_of(scope, request_headers(scope))
+        self._issuer.emit(Event("rejected", reason=reason, client=client))
 
     def _may_accompany(self, companion: str) -> bool:
         """Whether it is an access token; a second refresh token is one too many (RFC 6750, 2)."""

@@ -16,7 +16,7 @@ from asgi_refresh.bodies import UnreadableBody, form_fields, media_type, read_bo
 from asgi_refresh.claims import parse_object
 from asgi_refresh.credentials import Headers, bearer_token, request_headers
 from asgi_refresh.double_submit import FORM
-from asgi_refresh.errors import ClaimsUnavailable, InvalidTokenError, StoreUnavailable
+from asgi_refresh.errors import ClaimsUnavailable, InvalidTokenError, Reason, StoreUnavailable
 from asgi_refresh.issuer import Issuer
 from asgi_refresh.middleware import RefreshMiddleware
 
@@ -96,22 +96,30 @@ class Endpoint:
         """Return the answer, or raise what `__call__` knows."""
         raise NotImplementedError
 
+    def rejected(self, scope: Scope, reason: Reason) -> None:
+        """Report a token that was not accepted."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
+        rejected: Reason | None = None
         try:
             answer = await self._answer_method(scope, receive)
         except Refused as refused:
             answer = refused.answer
         except InvalidTokenError as error:
-            challenge = f'Bearer error="{error.code}"'
-            answer = Answer(error.status, {"error": error.code}, {"www-authenticate": challenge})
+            rejected = error.reason
+            headers = {"www-authenticate": f'Bearer error="{error.code}"'}
+            challenge = headers if error.status == 401 else {}
+            answer = Answer(error.status, {"error": error.code}, challenge)
         except (StoreUnavailable, ClaimsUnavailable):
             retry = {"retry-after": self._retry_after}
             answer = Answer(503, {"error": "temporarily_unavailable"}, retry)
+        if rejected is not None:
+            self.rejected(scope, rejected)  # out here: no error is at hand that holds the frames
         await respond(send, answer, head=scope["method"] == "HEAD")
 
     async def _answer_method(self, scope: Scope, receive: Receive) -> Answer:
