@@ -83,7 +83,7 @@ class Issuer:
         self.profile = profile
         self.cache = TokenCache(config.token_cache)
         self.mint = Mint(profile, config, clock, load_claims)
-        self.legacy = LegacyTokens(accept_legacy, self.mint)
+        self.legacy = LegacyTokens(accept_legacy, self.mint, stateless=store is None)
         self.rotating: Rotating | None = None
         self.mode: Mode = Stateless(self.mint, self.emit)
         if store is not None:

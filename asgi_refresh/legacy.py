@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from .claims import check_claims, is_identifier
+from .claims import check_claims, is_identifier, number
 from .cookies import Cookie
+from .errors import ConfigurationError
 from .sessions import Session, affinity
 from .tokens import RefreshToken
 
@@ -33,6 +34,8 @@ class LegacyToken:
         issued_at: When it was issued; 0 where it does not say: the session then begins now.
         claims: The claims to travel with the session, as `Issuer.issue` takes them.
         persistent: Whether the cookies of the session outlive the browser.
+        continues: The session and the generation that it is of already, if both systems share a
+            store (`compat.authx` in front of the application first, `accept_legacy` later).
     """
 
     id: str = field(repr=False)
@@ -41,6 +44,7 @@ class LegacyToken:
     issued_at: float = 0.0
     claims: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
     persistent: bool = True
+    continues: tuple[str, int] | None = None
 
 
 LegacyReader: TypeAlias = Callable[[str], LegacyToken | Awaitable[LegacyToken | None] | None]
@@ -58,11 +62,24 @@ class Legacy:
         cookie: Where browsers keep the token; it is deleted once the session has cookies of its
             own. None: only the endpoint takes such tokens.
         drop: Cookies of the earlier system to delete along with it.
+
+    Raises:
+        ConfigurationError: One of these is of another kind.
     """
 
     read: LegacyReader
     cookie: Cookie | None = None
     drop: Sequence[Cookie] = ()
+
+    def __post_init__(self) -> None:
+        if not callable(self.read):
+            raise ConfigurationError("accept_legacy: read is a function of the token")
+        if self.cookie is not None and not isinstance(self.cookie, Cookie):
+            raise ConfigurationError("accept_legacy: cookie is a Cookie, or None")
+        if not isinstance(self.drop, list | tuple) or not all(
+            isinstance(cookie, Cookie) for cookie in self.drop
+        ):
+            raise ConfigurationError("accept_legacy: drop is a list of Cookies")
 
 
 def adoptable(token: LegacyToken, *, now: float, lifetime: float) -> RefreshToken:
@@ -73,8 +90,9 @@ def adoptable(token: LegacyToken, *, now: float, lifetime: float) -> RefreshToke
     when the token was issued. When the user signed in is not known: `auth_time` is 0.
 
     Raises:
-        ValueError: The subject or the claims cannot be carried.
+        ValueError: The subject or the claims cannot be carried, or a time is none.
     """
+    number(token.issued_at)
     if not is_identifier(token.subject):
         raise ValueError("a subject is a str of 1 to 255 characters without controls")
     began = token.issued_at or now

@@ -8,8 +8,9 @@ import inspect
 
 import anyio
 
+from .claims import number
 from .errors import ClaimsUnavailable, ConfigurationError, InvalidTokenError
-from .legacy import Legacy, adoptable
+from .legacy import Legacy, LegacyToken, adoptable
 from .mint import Mint
 from .tokens import MAX_TOKEN, RefreshToken
 
@@ -21,6 +22,7 @@ class LegacyTokens:
     Args:
         legacy: How, and where they come from; None: there are none.
         mint: Whose clock and lifetimes count.
+        stateless: Whether there is no store, and so no session that a token is of.
 
     Raises:
         ConfigurationError: A cookie of the earlier system has the name of one of ours.
@@ -30,14 +32,17 @@ class LegacyTokens:
         cookies: All cookies of the earlier system that are to be deleted.
     """
 
-    def __init__(self, legacy: Legacy | None, mint: Mint) -> None:
-        self._legacy, self._mint = legacy, mint
+    def __init__(self, legacy: Legacy | None, mint: Mint, *, stateless: bool) -> None:
+        self._legacy, self._mint, self._stateless = legacy, mint, stateless
         self.cookie = None if legacy is None else legacy.cookie
         drop = () if legacy is None else legacy.drop
         self.cookies = (*(() if self.cookie is None else (self.cookie,)), *drop)
-        ours = {mint.config.access_cookie.key, mint.config.refresh_cookie.key}
+        config = mint.config
+        ours = {config.access_cookie.name, config.refresh_cookie.name}
+        ours |= {f"{config.access_cookie.name}-ended"}
+        ours |= {config.csrf_cookie.name} if config.csrf_cookie is not None else set()
         for cookie in self.cookies:
-            if cookie.key in ours:
+            if cookie.name in ours:
                 raise ConfigurationError(
                     f"accept_legacy: cookie {cookie.name!r} is one of ours; ours need other names"
                 )
@@ -59,10 +64,17 @@ class LegacyTokens:
                 token = await said if inspect.isawaitable(said) else said
         except Exception as error:
             raise ClaimsUnavailable(f"accept_legacy failed: {type(error).__name__}") from error
-        now = self._mint.clock()
-        if token is None or now >= token.expires_at:
+        if token is None:
             raise InvalidTokenError
         try:
-            return adoptable(token, now=now, lifetime=self._lifetime)
-        except ValueError as error:
+            return self._counts_as(token)
+        except (AttributeError, TypeError, ValueError) as error:
             raise ClaimsUnavailable(f"accept_legacy: {error}") from None
+
+    def _counts_as(self, token: LegacyToken) -> RefreshToken:
+        now = self._mint.clock()
+        if now >= number(token.expires_at):
+            raise InvalidTokenError
+        if token.continues is not None and not self._stateless:
+            return RefreshToken(*token.continues, issued_at=token.issued_at)
+        return adoptable(token, now=now, lifetime=self._lifetime)

@@ -51,6 +51,7 @@ class Shell(Generic[E]):
         # Each cookie that may go out, and the token's cookie that it goes with.
         self.goes_with = {name: name for name in self.names}
         self.goes_with |= {cookie.key: token for token, cookie in self._csrf}
+        self.goes_with |= {cookie.key: cookie.key for cookie in issuer.legacy.cookies}
         self.stateless = issuer.rotating is None
         self._buries = self.stateless or config.revocation == "refresh"
         longest = config.idle_lifetime if self.stateless else config.access_lifetime

@@ -24,7 +24,7 @@ PUBLIC = {
     *("RefreshEndpoint", "Auth", "get_auth", "require_auth", "Store", "MemoryStore", "SQLiteStore"),
     *("Event", "errors", "Payload", "ClaimsLoader", "EventHook", "Revocation", "Client"),
     *("Verifier", "VerifierMiddleware", "require_fresh", "require_scopes"),
-    *("require_refresh_token",),
+    *("require_refresh_token", "Legacy", "LegacyToken"),
 }
 
 REQUIRED = {"starlette", "itsdangerous", "jwt", "anyio"}

@@ -41,7 +41,8 @@ def authx_issuer(
     Args:
         auth_config: Its `AuthXConfig`.
         store: Refresh tokens rotate and reuse is detected, from the first refresh of a session on.
-            None: the refresh token of AuthX stays what it is.
+            None: at the first refresh the refresh token is replaced by one that says what the
+            access token says; after that it does not rotate.
         load_claims: As of `Issuer`. Without it a new access token says what the one it replaces
             said, or else what the refresh token says.
         is_revoked: Its blocklist: `auth.is_token_in_blocklist`. Needed where an application signs

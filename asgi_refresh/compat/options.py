@@ -27,7 +27,7 @@ from asgi_refresh.store import Store
 
 from .blocklist import Blocklist, Guarded
 from .pair import PairProfile
-from .pair_tokens import Pair
+from .pair_tokens import Pair, is_generation
 
 Option = Callable[[str], Any]
 """Returns the option of a name, or None."""
@@ -124,10 +124,17 @@ def legacy_of(source: Source, *, clock: Callable[[], float] = time.time) -> Lega
             return None
         if claims["exp"] <= clock():
             return None
-        extra = {n: v for n, v in claims.items() if n not in RESERVED | {"type", "fresh", "csrf"}}
-        token_id = str(claims.get("jti", raw))
+        theirs = RESERVED | {"type", "fresh", "csrf", "orig_iat"}
+        extra = {name: value for name, value in claims.items() if name not in theirs}
+        continues = (claims["sid"], claims["gen"]) if is_generation(claims) else None
         return LegacyToken(
-            token_id, claims["sub"], claims["exp"], claims["iat"], extra, source.persistent
+            str(claims.get("jti", raw)),
+            claims["sub"],
+            claims["exp"],
+            claims["iat"],
+            extra,
+            source.persistent,
+            continues if continues and continues[1] > 0 else None,
         )
 
     csrf = [cookie for _, cookie in _csrf_cookies(option, config)]

@@ -24,7 +24,15 @@ from asgi_refresh.sessions import FrozenDict, Session, affinity, freeze
 from asgi_refresh.signers import Mac
 from asgi_refresh.tokens import MAX_TOKEN, AccessToken, RefreshToken
 
-from .pair_tokens import Pair, PairAccess, PairRefresh, carried, is_of_session
+from .pair_tokens import (
+    Pair,
+    PairAccess,
+    PairRefresh,
+    carried,
+    is_generation,
+    is_of_session,
+    refresh_id,
+)
 
 _CSRF: Final = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
 _TOGETHER: Final = 10.0  # seconds between the two tokens of one login
@@ -121,7 +129,7 @@ class PairProfile:
         """Return the refresh token that *raw* spells."""
         claims = self.read(raw, "refresh")
         subject, issued_at = claims["sub"], claims["iat"]
-        ours = is_of_session(claims)
+        ours = is_generation(claims)
         generation: int = claims["gen"] if ours else 0
         if generation > 0 and not self._stateless:
             return PairRefresh(claims["sid"], generation, None, issued_at, subject, (raw,))
@@ -191,8 +199,7 @@ class PairProfile:
             payload = self._payload(
                 session, claims, "refresh", generation, iat=made, exp=session.ends_at
             )
-            name = f"{session.id} {generation} {payload['iat']}"
-            payload |= {"jti": sha256(name.encode()).hexdigest()[:32]}
+            payload |= {"jti": refresh_id(session.id, generation, payload["iat"])}
             payload |= {"orig_iat": int(session.created_at)}
             raw = self._sign(payload)
             if len(raw) <= self._room:

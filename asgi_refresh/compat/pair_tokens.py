@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Final
 
 from asgi_refresh.sessions import FrozenDict
@@ -77,6 +78,18 @@ def carried(claims: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_of_session(claims: Mapping[str, Any]) -> bool:
-    """Return whether a token is one of those minted here."""
+    """Return whether an access token is one of those minted here."""
     sid, generation = claims.get("sid"), claims.get("gen")
     return isinstance(sid, str) and bool(_SESSION.match(sid)) and type(generation) is int
+
+
+def is_generation(claims: Mapping[str, Any]) -> bool:
+    """Return whether a refresh token is one of those minted here: nobody else names it so."""
+    if not is_of_session(claims):
+        return False
+    return bool(claims.get("jti") == refresh_id(claims["sid"], claims["gen"], claims["iat"]))
+
+
+def refresh_id(session_id: str, generation: int, issued_at: int) -> str:
+    """Return the `jti` of a refresh token minted here: the same from every process."""
+    return sha256(f"{session_id} {generation} {issued_at}".encode()).hexdigest()[:32]

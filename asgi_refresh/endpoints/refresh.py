@@ -77,7 +77,9 @@ class RefreshEndpoint(Endpoint):
         if revoke_access and not stored:
             raise StoreRequiredError("revoke_access=True needs a store")
         self._revoke_access = stored if revoke_access is None else revoke_access
-        self._cookie = issuer.config.refresh_cookie.key
+        legacy = issuer.legacy.cookie
+        self._cookies = [issuer.config.refresh_cookie.key]
+        self._cookies += [] if legacy is None else [legacy.key]
         self._by_cookie = _AlwaysDue(self._tell, issuer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,7 +87,7 @@ class RefreshEndpoint(Endpoint):
         if scope["type"] == "http" and scope["method"] == "POST":
             scope = self._as_it_came(scope)
             headers = request_headers(scope)
-            if collect(cookie_header(headers), (self._cookie,)):
+            if collect(cookie_header(headers), self._cookies):
                 await self._answer_cookie(scope, headers, receive, send)
                 return
         await super().__call__(scope, receive, send)
@@ -93,7 +95,7 @@ class RefreshEndpoint(Endpoint):
     def _as_it_came(self, scope: Scope) -> Scope:
         """Undo that a middleware further out withholds what it refuses: it is refused here, too."""
         outer = scope.get(SCOPE_KEY)
-        if not isinstance(outer, Auth) or self._cookie not in outer._cookie:
+        if not isinstance(outer, Auth) or self._cookies[0] not in outer._cookie:
             return scope
         headers = [(name, value) for name, value in scope["headers"] if name.lower() != b"cookie"]
         return {**scope, "headers": [*headers, (b"cookie", outer._cookie)]}
@@ -175,7 +177,7 @@ class RefreshEndpoint(Endpoint):
         tombstone = self._by_cookie.tombstone
         came = read_cookies(self._issuer, cookie_header(headers), tombstone)
         if came.access is None or came.refresh is None:
-            return came.refresh is None
+            return came.refresh is None and not came.legacy
         return not came.refresh.goes_with(came.access)
 
     @staticmethod

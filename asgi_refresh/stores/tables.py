@@ -82,7 +82,7 @@ def make_tables(metadata: sa.MetaData, prefix: str) -> tuple[sa.Table, sa.Table,
         sa.Column("ends_hour", sa.BigInteger, nullable=False),
         sa.Index(f"{prefix}sessions_subject", "subject"),
         sa.Index(f"{prefix}sessions_ends_hour", "ends_hour"),
-        postgresql_with={"fillfactor": 70},  # room to update in place
+        **_fill(70),
         mysql_engine="InnoDB",
     )
     log = sa.Table(
@@ -103,7 +103,13 @@ def make_tables(metadata: sa.MetaData, prefix: str) -> tuple[sa.Table, sa.Table,
         metadata,
         sa.Column("shard", sa.SmallInteger, primary_key=True, autoincrement=False),
         sa.Column("number", sa.BigInteger, nullable=False),
-        postgresql_with={"fillfactor": 50},
+        **_fill(50),
         mysql_engine="InnoDB",
     )
     return sessions, log, shards
+
+
+def _fill(percent: int) -> dict[str, Any]:
+    """Leave PostgreSQL room to update rows in place, where SQLAlchemy can say so: 2.1 and newer."""
+    can_say_so = tuple(map(int, sa.__version__.split(".")[:2])) >= (2, 1)
+    return {"postgresql_with": {"fillfactor": percent}} if can_say_so else {}

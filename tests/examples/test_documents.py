@@ -39,6 +39,7 @@ async def test_python_blocks_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("OLD_SECRET", SECRET_KEY[::-1])  # of the system before, docs/migration
     with unconfigured_django():
         left = await execute(page)
     close(*(value for _, namespace in left for value in namespace.values()))
