@@ -1,0 +1,176 @@
+"""What code further in finds in the headers, which reads the cookies itself: what was decided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asgi_refresh import Config, Cookie
+from tests.blackbox.helpers import ACCESS, HOUR, REFRESH, Site, make_site
+from tests.support import Browser, Clock, Response
+
+pytestmark = pytest.mark.anyio
+
+PLAIN = Config(access_cookie=Cookie("access"), refresh_cookie=Cookie("refresh"))
+
+
+def cookies(response: Response) -> list[str]:
+    """The cookies that the application was given."""
+    headers = response.json()["cookie_headers"]
+    assert len(headers) < 2
+    return [pair.strip() for header in headers for pair in header.split(";")]
+
+
+def names(response: Response) -> list[str]:
+    return [pair.partition("=")[0] for pair in cookies(response)]
+
+
+async def ended(clock: Clock, **kwargs: Any) -> tuple[Site, Browser]:
+    """A site, and a copy of the cookies of a session that has ended there."""
+    site = make_site(clock, **kwargs)
+    session_id = await site.sign_in()
+    copy = site.browser.fork()
+    await site.issuer.revoke(session_id)
+    clock.advance(2)
+    return site, copy
+
+
+async def test_tokens_of_an_ended_session_are_not(clock: Clock) -> None:
+    _, copy = await ended(clock)
+    copy.put("theme", "dark")
+
+    response = await copy.get("/")
+
+    assert response.json()["reason"] == "session_ended"
+    assert cookies(response) == ["theme=dark"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{name}="{token}"',
+        "{name} = {token} ",
+        "{name}=x; {name}={token}",
+        "{name}={token}; {name}=x",
+        "pad=" + "x" * 20_000 + "; {name}={token}",
+    ],
+    ids=["quoted", "spaces", "after another", "before another", "after a long one"],
+)
+async def test_however_they_are_spelt(clock: Clock, header: str) -> None:
+    _, copy = await ended(clock, config=PLAIN)
+    text = header.format(name="access", token=copy.values()["access"]) if copy.values() else ""
+    assert "access" in text
+
+    response = await copy.send("/", headers=[("cookie", text)], cookies={})
+
+    assert response.json()["subject"] is None
+    assert "access" not in names(response)
+
+
+async def test_nor_is_a_bearer_token_of_one(clock: Clock) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend(name for name, _ in scope["headers"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    site = make_site(clock, app)
+    tokens = await site.issuer.issue("alice")
+    for value in ("Bearer {}", "{}", "Bearer Bearer {}"):
+        header = ("authorization", value.format(tokens.access_token))
+        seen.clear()
+        await site.browser.get("/", headers=[header])
+        assert b"authorization" in seen
+    await site.issuer.revoke(tokens.session_id)
+    for value in ("Bearer {}", "{}", "Bearer Bearer {}"):
+        header = ("authorization", value.format(tokens.access_token))
+        seen.clear()
+        await site.browser.get("/", headers=[header])
+        assert b"authorization" not in seen
+
+
+@pytest.mark.parametrize("value", ["Basic dXNlcjpwYXNz", "Bearer garbage", "", "Digest a=b, c=d"])
+async def test_another_authorization_is_left_alone(clock: Clock, value: str) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend(scope["headers"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    site = make_site(clock, app)
+    await site.browser.get("/", headers=[("authorization", value)])
+
+    assert (b"authorization", value.encode()) in seen
+
+
+async def test_what_is_no_token_is_left_to_the_application(clock: Clock) -> None:
+    site = make_site(clock)
+    site.browser.put(ACCESS, "garbage")
+    site.browser.put(REFRESH, "garbage")
+
+    response = await site.browser.get("/")
+
+    assert response.json()["reason"] == "invalid_token"
+    assert names(response) == [ACCESS, REFRESH]
+
+
+async def test_so_is_a_token_that_has_expired(clock: Clock) -> None:
+    site = make_site(clock)
+    await site.sign_in(persistent=False)
+    site.browser.jar[ACCESS].expires_at = None
+    site.browser.drop(REFRESH)
+    clock.advance(HOUR)
+
+    response = await site.browser.get("/")
+
+    assert response.json()["reason"] == "expired_token"
+    assert names(response) == [ACCESS]
+
+
+async def test_where_cookies_are_ignored_they_are_not_there(clock: Clock) -> None:
+    config = Config(cross_origin_exempt=["/callback"])
+    site = make_site(clock, config=config)
+    await site.sign_in()
+    site.browser.put("state", "s")
+
+    response = await site.browser.get("/callback")
+
+    assert response.json()["reason"] == "exempt_path"
+    assert names(response) == ["state"]
+
+
+async def test_a_refresh_token_that_was_not_asked_for_stays(clock: Clock) -> None:
+    """OPTIONS refuses nothing; an application may answer it by the cookies that are there."""
+    site = make_site(clock)
+    await site.sign_in()
+    site.browser.drop(ACCESS)
+
+    response = await site.browser.request("/", "OPTIONS")
+
+    assert response.json()["reason"] == "not_refreshable"
+    assert names(response) == [REFRESH]
+
+
+async def test_while_the_store_is_away_nobody_behind_believes_it(clock: Clock) -> None:
+    site = make_site(clock)
+    await site.sign_in()
+    site.browser.drop(ACCESS)
+    site.store.broken.add("get")
+
+    response = await site.browser.get("/")
+
+    assert response.json()["reason"] == "store_unavailable"
+    assert response.json()["cookie_headers"] == []
+
+
+async def test_a_sign_out_still_finds_what_came(clock: Clock) -> None:
+    site, copy = await ended(clock)
+
+    response = await copy.post("/logout")
+
+    assert {ACCESS, REFRESH} <= set(response.cookies)
+    assert copy.values() == {}
+    assert site.events
