@@ -61,6 +61,8 @@ class Config:
             `Cookie("__Host-csrf", http_only=False)`; unsafe requests that our cookies sign in must
             then repeat it. None: the check of the origin is enough, and none is asked for.
         csrf_header, csrf_field: The header, or the field of a urlencoded form, to repeat it in.
+        clear_site_data: What browsers drop beside our cookies at a sign-out: "cache", "storage",
+            "executionContexts".
         exclude: Path prefixes, by whole segments, that are passed through untouched.
         max_cookie_header: Bytes; a request with more is anonymous before anything is parsed.
         token_cache: Verified access tokens that are remembered in each process.
@@ -90,6 +92,7 @@ class Config:
     csrf_cookie: Cookie | None = None
     csrf_header: str = "X-CSRF-Token"
     csrf_field: str = "csrf_token"
+    clear_site_data: Sequence[str] = ()
     exclude: Sequence[str] = ()
     max_cookie_header: int = 16 * 1024
     token_cache: int = 4096
@@ -153,7 +156,8 @@ _DURATIONS = (
     "leeway", "revocation_poll", "store_timeout",
 )  # fmt: skip
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-_TUPLES = ("trusted_origins", "cross_origin_exempt", "exclude")
+_TUPLES = ("trusted_origins", "cross_origin_exempt", "clear_site_data", "exclude")
+_CLEARED = frozenset({"cache", "storage", "executionContexts"})
 
 
 def _check_types(config: Config) -> None:
@@ -241,6 +245,12 @@ def _check_requests(config: Config) -> None:
             is_origin(origin),
             f"trusted_origins: {origin!r} is not an origin; write 'https://app.example', with the"
             " scheme and without a path",
+        )
+    for directive in config.clear_site_data:
+        _require(
+            directive in _CLEARED,
+            f"clear_site_data: {directive!r} is none of {', '.join(sorted(_CLEARED))}; our cookies"
+            " are deleted by name, for one of them keeps the sign-out final",
         )
     for name in ("cross_origin_exempt", "exclude"):
         for path in getattr(config, name):

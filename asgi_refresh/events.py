@@ -22,6 +22,7 @@ EventName = Literal[
     "store_unavailable",
     "clock_skew",
     "insecure_cookie",
+    "large_cookie",
 ]
 """
 issued: a session began. refreshed: it was rotated. repeated: the newest generation was handed out
@@ -30,7 +31,7 @@ fork, ahead). reused: an old token came back, the session was ended. revoked: a 
 token was ended. rejected: credentials came and were not accepted. cross_origin: a request from
 another origin, or one without its double-submit token, was refused. store_unavailable: the store
 failed. clock_skew: a host's clock is further off than the leeway. insecure_cookie: Secure cookies
-went out over plain http.
+went out over plain http. large_cookie: a cookie is so large that proxies may refuse the response.
 """
 
 

@@ -15,13 +15,13 @@ from starlette.types import Message, Send
 
 from .auth import Auth
 from .caching import Headers, forbid_caching, is_shared_cacheable, vary_on_cookie
-from .cookies import read_set_cookie
 from .credentials import Credentials, client_of, read_cookies, request_headers
 from .credentials import Headers as RequestHeaders
 from .errors import AccessDeniedError, ClaimsUnavailable, InvalidTokenError, StoreUnavailable
 from .events import Client, Event
 from .grants import Grant, Look
 from .intents import PENDING, READ, REPLACED, STARTED, Intent
+from .own import Own
 from .sessions import Session
 from .shell import Cookies, Shell, refusal, respond
 
@@ -44,6 +44,7 @@ class Exchange:
         self.dead: frozenset[bytes] = frozenset()
         self.headers: RequestHeaders | None = None
         self._legacy_ended: set[str] = set()
+        self._signed_out = False
 
     @property
     def client(self) -> Client:
@@ -100,7 +101,7 @@ class Exchange:
         self._hand_out(grant, [])
 
     async def _logout(self, intent: Intent) -> None:
-        client = self.client
+        client, self._signed_out = self.client, True
         await self._end_everywhere(intent, client)
         failure: StoreUnavailable | None = None
         for session_id in self._sessions(intent):
@@ -194,45 +195,27 @@ class Exchange:
 
     async def _prepared(self, message: Message) -> Message:
         headers: Headers = [(name, value) for name, value in message.get("headers") or ()]
-        own = self._own_cookies(headers)
+        own = Own(headers, self._shell.goes_with, now=self._shell.issuer.clock())
         due = await self._due(message.get("status", 101), headers, own)
-        cookies = self._less_own(due, own)
+        cookies = own.leaves(due)
         if cookies:
             headers = forbid_caching(headers)
             headers += [(b"set-cookie", value) for _, value in cookies]
+        if self._signed_out:
+            headers += self._shell.clearing
         if self._scope["type"] == "http" and (cookies or self._auth._state & READ):
             headers = vary_on_cookie(headers)
         return {**message, "headers": headers} if headers else message
 
-    def _own_cookies(self, headers: Headers) -> dict[bytes, bool]:
-        """Which of our cookies the application writes itself, and whether it deletes them."""
-        now = self._shell.issuer.clock()
-        own: dict[bytes, bool] = {}
-        for name, value in headers:
-            if name.lower() == b"set-cookie":
-                cookie, deletes = read_set_cookie(value, now=now)
-                if cookie in self._shell.goes_with:
-                    own[cookie] = deletes
-        return own
-
-    def _less_own(self, due: Cookies, own: dict[bytes, bool]) -> Cookies:
-        """The application wins: what it writes itself, we do not, nor what goes with that."""
-        with_token = self._shell.goes_with
-        return [
-            cookie
-            for cookie in due
-            if cookie[0] not in own and with_token.get(cookie[0], cookie[0]) not in own
-        ]
-
-    async def _due(self, status: int, headers: Headers, own: dict[bytes, bool]) -> Cookies:
+    async def _due(self, status: int, headers: Headers, own: Own) -> Cookies:
         auth = self._auth
         if status >= 400 and auth._intent is not None:
             auth._intent = auth._intent.without_promises()
         if auth._intent is None and self._cookies is None:
-            if any(own.get(name) for name in self._shell.names):
+            if own.deletes(self._shell.names):
                 auth._intend(logout=True)  # that is how applications log out
-            elif status < 400 and self._shell.refresh.key in own:
-                await self._end_others(headers)
+            elif status < 400:
+                await self._end_others(own.sets(self._shell.refresh.key))
         await self.commit()
         if not self._takes_headers():
             return []
@@ -244,25 +227,23 @@ class Exchange:
             return await self._refreshed(self.look, headers, own)
         return self._shell.deletions(self.dead)
 
-    async def _end_others(self, headers: Headers) -> None:
+    async def _end_others(self, written: bytes | None) -> None:
         """The application signs in somebody else by a cookie of its own: who it was is out."""
-        name, issuer = self._shell.refresh.key, self._shell.issuer
-        values = [value for key, value in headers if key.lower() == b"set-cookie"]
-        pairs = [value.partition(b";")[0].partition(b"=") for value in values]
-        for written in [pair[2].strip() for pair in pairs if pair[0].strip() == name]:
-            with contextlib.suppress(InvalidTokenError, StoreUnavailable):
-                subject = issuer.profile.read_refresh(written).subject
-                for token in self._came().genuine if subject is not None else ():
-                    if token.subject not in (None, subject):
-                        session_id, client = token.session_id, self.client
-                        await issuer.mode.end(session_id, reason="login", client=client)
+        issuer = self._shell.issuer
+        if written is None:
+            return
+        with contextlib.suppress(InvalidTokenError, StoreUnavailable):
+            subject = issuer.profile.read_refresh(written).subject
+            for token in self._came().genuine if subject is not None else ():
+                if token.subject not in (None, subject):
+                    await issuer.mode.end(token.session_id, reason="login", client=self.client)
 
     def _takes_headers(self) -> bool:
         """Return whether the server knows headers on websocket.accept: ASGI 2.1 and newer."""
         version = str(self._scope.get("asgi", {}).get("spec_version", "2.0"))
         return self._scope["type"] == "http" or version not in ("2.0", "1.0")
 
-    async def _refreshed(self, look: Look, headers: Headers, own: dict[bytes, bool]) -> Cookies:
+    async def _refreshed(self, look: Look, headers: Headers, own: Own) -> Cookies:
         if is_shared_cacheable(headers):
             return []  # the next response will do
         mode = self._shell.issuer.mode
@@ -291,6 +272,7 @@ class Exchange:
         self._auth._intent = intent.without_promises() if intent and promised else None
         self._auth._state |= REPLACED
         headers = [(b"vary", b"Cookie")] + [(b"set-cookie", value) for _, value in cookies]
+        headers += self._shell.clearing if self._signed_out else []
         if status == 503:
             retry = ceil(self._shell.issuer.mint.timeout)
             headers.append((b"retry-after", b"%d" % retry))

@@ -30,6 +30,7 @@ from .tokens import AccessToken
 E = TypeVar("E", bound=Exchange)
 Cookies = list[tuple[bytes, bytes]]
 _TOMBS = 8  # sessions that one tombstone names
+_LARGE = 1900  # bytes; two of these are what nginx's default buffers hold
 _LOCAL = re.compile(rb"(localhost|.*\.localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?\Z", re.IGNORECASE)
 
 
@@ -58,7 +59,9 @@ class Shell(Generic[E]):
         self._tombstone_age = ceil((longest + config.window).total_seconds())
         self._refuses = config.cross_origin == "refuse"
         self._trusted = frozenset(origin.encode() for origin in config.trusted_origins)
-        self._warned = False
+        self._warned = self._warned_large = False
+        directives = ", ".join(f'"{directive}"' for directive in config.clear_site_data)
+        self.clearing: Headers = [(b"clear-site-data", directives.encode())] if directives else []
         self.refresh_before = config.refresh_before.total_seconds()
 
     def auth(
@@ -106,6 +109,7 @@ class Shell(Generic[E]):
         left = int(minted.token.expires_at - self.issuer.clock())
         age = max(1, left) if session.persistent else None
         cookies = [(self.access.key, self.access.render(minted.raw, age))]
+        self._warn_large(cookies[0][1])
         return cookies + self._csrf_of(self.access, session)
 
     def cookies(self, grant: Grant) -> Cookies:
@@ -114,6 +118,7 @@ class Shell(Generic[E]):
         if grant.refresh_token is not None:
             age = self._age_of(grant.session)
             cookies.append((self.refresh.key, self.refresh.render(grant.refresh_token, age)))
+            self._warn_large(cookies[-1][1])
             cookies += self._csrf_of(self.refresh, grant.session)
         return cookies
 
@@ -156,6 +161,14 @@ class Shell(Generic[E]):
         earlier = [name for name in came.buried if is_session_id(name) and name not in ended]
         value = "~".join([*sorted(ended), *earlier][:_TOMBS])
         return [(self.tombstone.key, self.tombstone.render(value.encode(), self._tombstone_age))]
+
+    def _warn_large(self, line: bytes) -> None:
+        """Say once that a proxy with small buffers may answer 502 in the place of this response."""
+        if len(line) > _LARGE and not self._warned_large:
+            self._warned_large = True
+            name = line.partition(b"=")[0].decode()
+            detail = f"{name}: a Set-Cookie of {len(line)} bytes; nginx takes 4096 of all headers"
+            self.issuer.emit(Event("large_cookie", detail=detail))
 
     def warn_insecure(self, scope: Mapping[str, Any], host: Iterable[bytes]) -> None:
         """Say once that Secure cookies went out where they will not come back from."""

@@ -17,6 +17,7 @@ _LEVELS = {
     "store_unavailable": logging.WARNING,
     "clock_skew": logging.WARNING,
     "insecure_cookie": logging.WARNING,
+    "large_cookie": logging.WARNING,
     "rejected": logging.DEBUG,
     "repeated": logging.DEBUG,
 }

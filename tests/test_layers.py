@@ -79,6 +79,7 @@ ROWS = {
     "inbound": 4,
     "intents": 4,
     "middleware": 4,
+    "own": 4,
     "shell": 4,
     "verifying": 4,
     "": 4,

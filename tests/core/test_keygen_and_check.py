@@ -113,7 +113,7 @@ def test_every_setting_is_shown_and_what_is_set_is_marked(
 
     assert lines["access_lifetime"] == ["5m", "(set)"]
     assert lines["idle_lifetime"] == ["14d"]
-    assert len(lines) == 24
+    assert len(lines) == 25
 
 
 @pytest.mark.parametrize("secret", [GOOD, "hunter2-hunter2-hunter2-hunter2-hunter2", "x" * 40])

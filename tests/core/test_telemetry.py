@@ -15,6 +15,7 @@ from asgi_refresh.events import EventName
 from asgi_refresh.telemetry import _counter, guarded, log_event
 
 WARNINGS = {"reused", "cross_origin", "store_unavailable", "clock_skew", "insecure_cookie"}
+WARNINGS |= {"large_cookie"}
 QUIET = {"rejected", "repeated"}
 NAMES = get_args(EventName)
 METRICS = "opentelemetry.metrics"

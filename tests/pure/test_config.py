@@ -40,6 +40,7 @@ DEFAULTS: dict[str, Any] = {
     "csrf_cookie": None,
     "csrf_header": "X-CSRF-Token",
     "csrf_field": "csrf_token",
+    "clear_site_data": (),
     "exclude": (),
     "max_cookie_header": 16384,
     "token_cache": 4096,

@@ -45,6 +45,7 @@ EVERY: dict[str, tuple[str, Any]] = {
     "csrf_cookie": ("__Host-csrf; HttpOnly=false", Cookie("__Host-csrf", http_only=False)),
     "csrf_header": ("X-XSRF-TOKEN", "X-XSRF-TOKEN"),
     "csrf_field": ("_xsrf", "_xsrf"),
+    "clear_site_data": ("cache storage", ("cache", "storage")),
     "exclude": ("/static /media", ("/static", "/media")),
     "max_cookie_header": ("8192", 8192),
     "token_cache": ("100", 100),
