@@ -110,7 +110,7 @@ def read_cookies(
     ended = tombs.decode("latin-1").split("~") if tombs else []
     accesses, why_access = _genuine(found.get(access_name, ()), issuer.read_access)
     refreshes, why_refresh = _genuine(found.get(refresh_name, ()), issuer.profile.read_refresh)
-    access, off_access = _believed(accesses, ended, _newest_access)
+    access, off_access = _believed(accesses, ended, newest_access)
     refresh, off_refresh = _believed(refreshes, ended, _newest_refresh)
     if off_access == "ambiguous_cookies":
         refresh = None  # it must not decide between the two
@@ -144,7 +144,8 @@ def _believed(
     return token, reason or ("session_ended" if len(alive) < len(genuine) else None)
 
 
-def _newest_access(token: AccessToken) -> tuple[int, float]:
+def newest_access(token: AccessToken) -> tuple[int, float]:
+    """Return what orders the access tokens of one session."""
     return token.generation, token.expires_at
 
 

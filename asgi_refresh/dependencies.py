@@ -18,6 +18,7 @@ from .auth import Auth
 from .cookies import collect
 from .credentials import Headers, cookie_header, request_headers
 from .endpoints.wire import Parameters, Refused, authorization, parameters
+from .errors import TRY_AGAIN
 from .issuer import Issuer
 
 Requirement: TypeAlias = Callable[[HTTPConnection], Awaitable[Auth]]
@@ -38,12 +39,15 @@ async def require_auth(connection: HTTPConnection) -> Auth:
     Return the `Auth` of a request that is signed in: a FastAPI dependency.
 
     Raises:
-        HTTPException: 401 with WWW-Authenticate (RFC 6750, 3) if it is anonymous.
-        WebSocketException: 1008 in its place on a WebSocket.
+        HTTPException: 401 with WWW-Authenticate (RFC 6750, 3) if it is anonymous; 503 with
+            Retry-After if who it is cannot be told just now.
+        WebSocketException: 1008 or 1013 in its place on a WebSocket.
     """
     auth = Auth.of(connection)
     if auth:
         return auth
+    if auth.reason in TRY_AGAIN:
+        raise _unavailable(connection)
     bare = auth.reason == "no_credentials"
     raise _refusal(connection, 401, "Bearer" if bare else 'Bearer error="invalid_token"')
 
@@ -143,6 +147,12 @@ async def _parameters(request: Request, headers: Headers) -> Parameters | None:
         return {"type": "http.request", "body": raw}
 
     return await parameters(headers, again, required=False)
+
+
+def _unavailable(connection: HTTPConnection) -> HTTPException | WebSocketException:
+    if connection.scope["type"] == "websocket":
+        return WebSocketException(1013)
+    return HTTPException(503, headers={"Retry-After": "1"})
 
 
 def _refusal(

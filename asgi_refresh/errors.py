@@ -8,7 +8,7 @@ it makes the request anonymous.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 Reason = Literal[
     "no_credentials",
@@ -42,6 +42,12 @@ oversize_cookies: more than `max_cookie_header`. exempt_path: cookies are ignore
 returned None. claims_unavailable: `load_claims` failed. store_unavailable: the store did.
 keys_unavailable: a `Verifier` has no keys yet. logged_out: the handler called `logout()`.
 """
+
+
+TRY_AGAIN: Final = frozenset[Reason](
+    {"store_unavailable", "claims_unavailable", "keys_unavailable"}
+)
+"""The reasons that say nothing about the user: 503 and not 401, which would end in a sign-in."""
 
 
 class RefreshError(Exception):

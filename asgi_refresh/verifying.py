@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .auth import Auth, Shell
 from .caching import vary_on_cookie
 from .cookies import collect
-from .credentials import Headers, bearer_token, cookie_header, request_headers
+from .credentials import Headers, bearer_token, cookie_header, newest_access, request_headers
+from .decide import sole
 from .errors import InvalidTokenError, KeysUnavailable, Reason
 from .intents import BY_BEARER, BY_COOKIE, NOBODY, READ, SCOPE_KEY, How
 from .tokens import AccessToken
@@ -29,6 +30,7 @@ class VerifierMiddleware:
         app: The application.
         verifier: Who knows the keys.
         cookie: The name of the access cookie; None: only bearer tokens.
+        max_cookie_header: Bytes; a request with more is anonymous before anything is parsed.
         bearer: Also take `Authorization: Bearer <access token>`. A good one wins.
         scope_key: Where the `Auth` is put.
         starlette: Also put it where Starlette has `request.auth` and `request.user`.
@@ -41,12 +43,14 @@ class VerifierMiddleware:
         *,
         cookie: str | None = None,
         bearer: bool = True,
+        max_cookie_header: int = 16 * 1024,
         scope_key: str = SCOPE_KEY,
         starlette: bool = True,
     ) -> None:
         self.app, self.issuer = app, verifier
         self._name = None if cookie is None else cookie.encode()
         self._bearer, self._key, self._starlette = bearer, scope_key, starlette
+        self._most = max_cookie_header
         self.refresh = None  # no cookie of ours: a `RefreshMiddleware` behind does its own work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,14 +79,16 @@ class VerifierMiddleware:
             if token is not None:
                 return self._auth(token, BY_BEARER)
         if self._name is not None:
-            values = collect(cookie_header(headers), (self._name,)).get(self._name, ())
+            header = cookie_header(headers)
+            if len(header) > self._most:
+                return self._auth(None, How(reason="oversize_cookies"))
+            values = collect(header, (self._name,)).get(self._name, ())
             read = [await self._read(value) for value in values]
             good = [token for token, _ in read if token is not None]
-            if len(good) == 1:
-                return self._auth(good[0], BY_COOKIE)
-            # Cookies of one name: `collect` has left only different values.
-            for _, off in read[:1]:
-                reason = "ambiguous_cookies" if good else off
+            sure, off = sole(good, newest=newest_access)
+            if sure is not None:
+                return self._auth(sure, BY_COOKIE)
+            reason = off or (read[0][1] if read else reason)
         return self._auth(None, NOBODY if reason is None else How(reason=reason))
 
     async def _read(self, raw: bytes) -> tuple[AccessToken | None, Reason | None]:

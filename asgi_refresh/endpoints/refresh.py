@@ -19,7 +19,7 @@ from asgi_refresh.credentials import (
     read_cookies,
     request_headers,
 )
-from asgi_refresh.errors import InvalidTokenError, Reason, StoreRequiredError
+from asgi_refresh.errors import TRY_AGAIN, InvalidTokenError, Reason, StoreRequiredError
 from asgi_refresh.events import Event
 from asgi_refresh.grants import Tokens
 from asgi_refresh.intents import SCOPE_KEY
@@ -38,7 +38,6 @@ from .wire import (
 )
 
 _OVER = frozenset({"reused_token", "session_ended", "claims_refused"})
-_TRY_AGAIN = frozenset({"store_unavailable", "claims_unavailable"})
 
 
 class InvalidGrant(InvalidTokenError):  # noqa: N818 - as RFC 6749, 5.2 calls it
@@ -194,7 +193,7 @@ class RefreshEndpoint(Endpoint):
         if auth.expires_at is not None:
             left = max(0, int(auth.expires_at - self._issuer.clock()))
             await respond(send, Answer(200, {"expires_in": left}))
-        elif auth.reason in _TRY_AGAIN:
+        elif auth.reason in TRY_AGAIN:
             await respond(send, self._try_again())
         else:
             if auth.reason in _OVER:

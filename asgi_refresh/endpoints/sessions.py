@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from asgi_refresh.auth import Auth
 from asgi_refresh.credentials import Headers
-from asgi_refresh.errors import StoreRequiredError
+from asgi_refresh.errors import TRY_AGAIN, StoreRequiredError
 from asgi_refresh.issuer import Issuer
 
 from .wire import Answer, Endpoint, Inner, Refused, parameters
@@ -37,7 +37,7 @@ class SignedInEndpoint(Endpoint):
     def signed_in(self, scope: Scope) -> Auth:
         """Return who is signed in; nobody is a refusal."""
         auth = Auth.of(scope)
-        if auth.reason in ("store_unavailable", "claims_unavailable"):
+        if auth.reason in TRY_AGAIN:
             retry = {"retry-after": self._retry_after}
             raise Refused(503, "temporarily_unavailable", retry)
         if not auth:

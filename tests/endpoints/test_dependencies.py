@@ -280,3 +280,37 @@ async def test_beside_a_form_parameter_of_the_route_it_works(clock: Clock) -> No
     response = await site.browser(None, app).post("/", headers=[FORM], body=body)
 
     assert response.json() == ["phone", "token"]
+
+
+@FRAMEWORKS
+@pytest.mark.parametrize("path", ["/auth", "/fresh", "/both", "/none"])
+async def test_while_nobody_can_tell_it_is_503_and_not_a_sign_in(
+    clock: Clock, framework: str, path: str
+) -> None:
+    """A 401 would send the user to the sign-in page for an outage."""
+    site = Site(clock)
+    app = RefreshMiddleware(MADE[framework](site), site.issuer)
+    tokens = await site.issuer.issue("alice", {"scope": "read write"})
+    alice = site.browser(tokens, app)
+    clock.advance(3600)
+    site.spy.broken.add("get")
+
+    away = await alice.get(path)
+    site.spy.broken.clear()
+    back = await alice.get(path)
+
+    assert (away.status, away.header("retry-after")) == (503, "1")
+    assert (away.set_cookies, away.header("www-authenticate")) == ([], None)
+    assert back.status == (401 if path == "/fresh" else 200)
+
+
+async def test_a_handshake_is_then_told_to_try_again(clock: Clock) -> None:
+    site = Site(clock)
+    app = RefreshMiddleware(MADE["fastapi"](site), site.issuer)
+    alice = site.browser(await site.issuer.issue("alice", {"scope": "read write"}), app)
+    clock.advance(3600)
+    site.spy.broken.add("get")
+
+    [closed] = await alice.websocket("/ws")
+
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1013)

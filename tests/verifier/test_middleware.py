@@ -253,3 +253,29 @@ async def test_a_refreshing_middleware_may_stand_behind_it(clock: Clock) -> None
     assert (await get(app, clock, cookies={COOKIE: tokens.access_token})).json()["subject"] == (
         "alice"
     )
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_of_two_tokens_of_one_session_the_newer_counts(clock: Clock, order: int) -> None:
+    """As in front of the issuer: a cookie of another Path is no reason to be nobody."""
+    asked = issuer(clock)
+    first = await asked.issue("alice")
+    clock.advance(400)
+    second = await asked.refresh(first.refresh_token)
+    line = "; ".join([f"{COOKIE}={t.access_token}" for t in (first, second)][::order])
+
+    told = (await get(behind(clock), clock, ("cookie", line))).json()
+
+    assert (told["subject"], told["payload"]["iat"]) == ("alice", int(clock()))
+
+
+@pytest.mark.parametrize(("most", "subject"), [(16 * 1024, "alice"), (500, None)])
+async def test_a_longer_cookie_header_is_not_read(
+    clock: Clock, most: int, subject: str | None
+) -> None:
+    line = f"pad={'x' * 400}; {COOKIE}={await raw(clock)}"
+
+    told = (await get(behind(clock, max_cookie_header=most), clock, ("cookie", line))).json()
+
+    assert told["subject"] == subject
+    assert told["reason"] == (None if subject else "oversize_cookies")
