@@ -8,7 +8,6 @@ session's, of a subject that nobody can have, and goes when the token is over.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -22,6 +21,8 @@ from .sessions import FrozenDict, Revocation, Session, affinity
 from .store import Store
 from .tokens import RefreshToken
 
+_ENDED: Final = FrozenDict(ended=True)
+_MARGIN: Final = 3600.0  # seconds that a mark outlives its token, against clocks that are ahead
 _NOBODY: Final = "\x1f"  # no subject holds a control character (`claims.is_identifier`)
 
 
@@ -50,37 +51,47 @@ class Adoption:
         self._revocation, self._idle = revocation, idle_lifetime
 
     async def adopt(
-        self, token: RefreshToken, offered: Session, client: Client | None
+        self, token: RefreshToken, offered: Session, kept: Session | None, client: Client | None
     ) -> Session | None:
         """
-        Return the session of *token*, which the store did not have just now; None: it is over.
+        Return the session of *token*, begun as *offered* if it never was; None: it is over.
 
-        It is begun as *offered*, if this is the first time that the token comes.
-
-        Whoever adds the session marks it. Who finds it marked although it could be added has
-        brought back one that ended meanwhile, and ends it again. A session may end between any two
-        of these steps: its end marks first and deletes then.
+        First comes the session and then its mark, so whoever finds a session without one, *kept*
+        just now, goes on where another was cut short. A session may end between any two of these
+        steps: its end marks first and deletes then.
         """
-        now = self._clock()
+        now, created = self._clock(), False
+        mark = await self._store.get(_mark_of(token.session_id).id)
+        if mark is not None:
+            return await self._marked(mark, token.session_id, kept)
         if now >= offered.ends_at:
-            return None
-        if await self._store.get(_mark_of(token.session_id).id) is not None:
-            return await self._store.get(token.session_id)
-        if await self._is_cut_off(offered.subject, token.issued_at):
-            return None
-        idle_end = min(now + self._idle, offered.expires_at)
-        device = device_label(client.user_agent) if client is not None else None
-        session = replace(offered, idle_expires_at=idle_end, last_seen=now, device=device)
-        try:
-            await self._store.add(session)
-        except StoreUnavailable:  # or another request has added it
-            return await self._existing(token.session_id)
-        marked = await self._add(_mark_of(session.id, until=now + MAX_AGE))
-        if marked and not await self._is_cut_off(session.subject, token.issued_at):
-            self._emit(Event("issued", session.subject, session.id, "adopted", client=client))
+            return kept
+        session = kept
+        if session is None:
+            if await self._is_cut_off(offered.subject, token.issued_at):
+                return None
+            idle_end = min(now + self._idle, offered.expires_at)
+            device = device_label(client.user_agent) if client is not None else None
+            session = replace(offered, idle_expires_at=idle_end, last_seen=now, device=device)
+            try:
+                await self._store.add(session)
+                created = True
+            except StoreUnavailable:  # or another request has added it
+                session = await self._existing(token.session_id)
+                if session is None:
+                    return None
+        begun = await self._mark_begun(session.id, until=offered.ends_at + _MARGIN)
+        if begun and not await self._is_cut_off(session.subject, token.issued_at):
+            if created:
+                self._emit(Event("issued", session.subject, session.id, "adopted", client=client))
             return session
         await self._store.revoke(session.id, self._revocation(session.id))
         return None
+
+    async def _marked(self, mark: Session, session_id: str, kept: Session | None) -> Session | None:
+        if mark.claims.get("ended"):
+            return None
+        return await self._store.get(session_id) if kept is None else kept
 
     async def _existing(self, session_id: str) -> Session | None:
         session = await self._store.get(session_id)
@@ -90,9 +101,18 @@ class Adoption:
 
     async def end(self, session_id: str) -> None:
         """Let no token begin the session from here on; to be called before it is deleted."""
-        mark = _mark_of(session_id, until=self._clock() + MAX_AGE)
-        if await self._store.get(mark.id) is None:
-            await self._add(mark)
+        row = replace(_mark_of(session_id, until=self._clock() + MAX_AGE), claims=_ENDED)
+        while True:
+            mark = await self._store.get(row.id)
+            if mark is None:
+                if await self._add(row):
+                    return
+            elif mark.claims.get("ended"):
+                return
+            else:
+                ended = replace(mark, claims=_ENDED, version=mark.version + 1)
+                if await self._store.replace(mark, ended):
+                    return
 
     async def end_subject(self, subject: str) -> None:
         """
@@ -114,16 +134,22 @@ class Adoption:
         cut_off = await self._store.get(_cut_off_of(subject).id)
         return cut_off is not None and issued_at < int(cut_off.created_at)
 
+    async def _mark_begun(self, session_id: str, *, until: float) -> bool:
+        """Mark a session that has just begun; return False if it has ended before that."""
+        row = _mark_of(session_id, until=until)
+        if await self._add(row):
+            return True
+        mark = await self._store.get(row.id)
+        return mark is not None and not mark.claims.get("ended")
+
     async def _add(self, row: Session) -> bool:
-        """Return whether it is this call that has added *row*, whatever the store answered."""
-        row = replace(row, claims=FrozenDict(by=os.urandom(8).hex()))
+        """Return whether *row* has been added; False if there was one before."""
         try:
             await self._store.add(row)
         except StoreUnavailable:
-            kept = await self._store.get(row.id)
-            if kept is None:
+            if await self._store.get(row.id) is None:
                 raise
-            return kept.claims == row.claims
+            return False  # or it was this very call, and its answer was lost: all the same
         return True
 
 

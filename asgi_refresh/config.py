@@ -19,7 +19,7 @@ from .errors import ConfigurationError
 from .origins import is_origin
 from .settings import parse
 
-CrossOrigin = Literal["refuse", "allow"]
+CrossOrigin = Literal["refuse", "websockets", "allow"]
 RevocationMode = Literal["live", "refresh", "always"]
 
 
@@ -52,8 +52,9 @@ class Config:
         revocation_poll: How old the answer may be that "live" goes by.
         store_timeout: For every call of the store and of `load_claims`.
         cross_origin: "refuse" answers 403 to unsafe requests and WebSocket handshakes that carry
-            our cookies from another origin. "allow" leaves that to the application; without a
-            check of its own, any page a user visits can then act as that user.
+            our cookies from another origin; "websockets" only to the handshakes. "allow" leaves
+            that to the application; without a check of its own, any page a user visits can then
+            act as that user.
         trusted_origins: Origins that count as ours, with scheme: "https://app.example".
         cross_origin_exempt: Exact paths where our cookies are ignored and `login()` is allowed
             from anywhere, for callbacks that another site posts to.
@@ -238,7 +239,10 @@ def _check_cookies(config: Config) -> None:
 
 def _check_requests(config: Config) -> None:
     _require(config.revocation in ("live", "refresh", "always"), "revocation: live|refresh|always")
-    _require(config.cross_origin in ("refuse", "allow"), "cross_origin: refuse|allow")
+    _require(
+        config.cross_origin in ("refuse", "websockets", "allow"),
+        "cross_origin: refuse|websockets|allow",
+    )
     _require(isinstance(config.bearer, bool), "bearer must be True or False")
     for origin in config.trusted_origins:
         _require(

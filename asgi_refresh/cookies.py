@@ -8,7 +8,7 @@ writes what it is given. Everything here is linear in its input.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -28,6 +28,7 @@ _VALUE: Final = re.compile(rb"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*\Z")
 _PATH: Final = re.compile(r"/[\x20-\x3a\x3c-\x7e]*\Z")
 _DOMAIN: Final = re.compile(r"\.?[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?\Z")
 _WHITE: Final = b" \t"
+_BLANK: Final = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0"  # what Python's str.strip() takes off
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,18 +156,33 @@ def sole_value(header: bytes, name: bytes) -> bytes | None:
     return value
 
 
-def drop_cookies(header: bytes, names: Collection[bytes]) -> bytes:
-    """Return *header* without the cookies of *names*, the others left as they are."""
-    if not any(name in header for name in names):
+def keep_only(header: bytes, keep: Mapping[bytes, bytes | None]) -> bytes:
+    """
+    Return *header* with at most one cookie of each name in *keep*: that of the value; None: none.
+
+    The others are left as they are. Readers differ in what they take off a name, in whether the
+    first or the last counts, and in whether quotes are part of a value: here all of them find the
+    same, or nothing.
+    """
+    if not any(name in header for name in keep):
         return header
+    left: list[bytes] = []
+    found: set[bytes] = set()
     pairs = header.split(b";")
-    kept = [p for p in pairs if p.partition(b"=")[0].strip(_WHITE) not in names]
-    return b";".join(kept).strip(_WHITE)
+    for pair in pairs:
+        name, _, value = pair.partition(b"=")
+        bare = name.strip(_BLANK)
+        if bare not in keep:
+            left.append(pair)
+        elif (name.strip(_WHITE), value.strip(_WHITE)) == (bare, keep[bare]) and bare not in found:
+            left.append(pair)
+            found.add(bare)
+    return header if len(left) == len(pairs) else b";".join(left).strip(_WHITE)
 
 
 def replace_value(header: bytes, name: bytes, value: bytes) -> bytes:
     """Return *header* with exactly one cookie *name*, of *value*, the others left as they are."""
-    header = drop_cookies(header, (name,))
+    header = keep_only(header, {name: None})
     return b"%b; %b=%b" % (header, name, value) if header else b"%b=%b" % (name, value)
 
 

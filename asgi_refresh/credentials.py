@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from typing import Any, TypeAlias, TypeVar
 
 from .cookies import Cookie, collect
@@ -22,6 +23,7 @@ Scope: TypeAlias = Mapping[str, Any]
 Headers: TypeAlias = dict[bytes, list[bytes]]
 T = TypeVar("T", bound=OfSession)
 
+_PLAIN = re.compile(rb"[0-9A-Za-z._~+/=-]*\Z")
 _BEARER = re.compile(rb"bearer +([^ ]+) *\Z", re.IGNORECASE)
 
 
@@ -68,6 +70,8 @@ class Credentials:
         genuine: Every genuine token that came, believed or not.
         buried: The sessions that the tombstone names.
         legacy: What came in the cookie of an earlier system, unread.
+        raw: Each name of the two and what may stand under it: the token that is believed, or what
+            is none, or is over.
     """
 
     names: Collection[bytes] = ()
@@ -77,6 +81,9 @@ class Credentials:
     genuine: tuple[AccessToken | RefreshToken, ...] = ()
     buried: tuple[str, ...] = ()
     legacy: tuple[bytes, ...] = ()
+    raw: Mapping[bytes, bytes | None] = field(
+        default_factory=dict[bytes, "bytes | None"], repr=False
+    )
 
     @property
     def sessions(self) -> frozenset[str]:
@@ -110,27 +117,52 @@ def read_cookies(
     ended = tombs.decode("latin-1").split("~") if tombs else []
     accesses, why_access = _genuine(found.get(access_name, ()), issuer.read_access)
     refreshes, why_refresh = _genuine(found.get(refresh_name, ()), issuer.profile.read_refresh)
-    access, off_access = _believed(accesses, ended, newest_access)
-    refresh, off_refresh = _believed(refreshes, ended, _newest_refresh)
+    access, off_access = _believed(list(accesses.values()), ended, newest_access)
+    refresh, off_refresh = _believed(list(refreshes.values()), ended, _newest_refresh)
     if off_access == "ambiguous_cookies":
         refresh = None  # it must not decide between the two
     reason = off_access or off_refresh or why_access or why_refresh
-    old = () if legacy.cookie is None else tuple(found.get(legacy.cookie.key, ()))
     return Credentials(
-        frozenset(found), access, refresh, reason, (*accesses, *refreshes), tuple(ended), old
+        frozenset(found),
+        access,
+        refresh,
+        reason,
+        (*accesses.values(), *refreshes.values()),
+        tuple(ended),
+        () if legacy.cookie is None else tuple(found.get(legacy.cookie.key, ())),
+        {
+            access_name: _plain(found.get(access_name, ()), accesses, access, issuer.clock()),
+            refresh_name: _plain(found.get(refresh_name, ()), refreshes, refresh, inf),
+        },
     )
 
 
-def _genuine(values: Iterable[bytes], read: Callable[[bytes], T]) -> tuple[list[T], Reason | None]:
+def _genuine(
+    values: Iterable[bytes], read: Callable[[bytes], T]
+) -> tuple[dict[bytes, T], Reason | None]:
     """Return the genuine tokens among *values*, and a reason if any was not."""
-    genuine: list[T] = []
+    genuine: dict[bytes, T] = {}
     reason: Reason | None = None
     for value in values:
         try:
-            genuine.append(read(value))
+            genuine[value] = read(value)
         except InvalidTokenError as error:
             reason = error.reason
     return genuine, reason
+
+
+def _plain(
+    values: Sequence[bytes], genuine: Mapping[bytes, T], believed: T | None, now: float
+) -> bytes | None:
+    """Return the one of *values* that others may see: never a token that is good elsewhere."""
+    for value, token in genuine.items():
+        if token is believed:
+            return value
+    if len(values) != 1 or not _PLAIN.match(values[0]):
+        return None  # some readers would make something else of it
+    sole_token = genuine.get(values[0])
+    over = isinstance(sole_token, AccessToken) and now >= sole_token.expires_at
+    return values[0] if sole_token is None or over else None
 
 
 def _believed(

@@ -169,7 +169,8 @@ class Exchange:
         intent = self._auth._intent
         self._auth._intent = None if intent is None else intent.without_promises()
         # Every call of the store is bounded, so this is.
-        with contextlib.suppress(StoreUnavailable), anyio.CancelScope(shield=True):
+        away = contextlib.suppress(StoreUnavailable, ClaimsUnavailable)
+        with away, anyio.CancelScope(shield=True):
             await self.commit()
 
     # --- the response ---------------------------------------------------------------------------
@@ -255,7 +256,7 @@ class Exchange:
                     return self._shell.access_cookie(look.session, look.minted)
                 return []
             grant = await mode.settle(look, client=self.client)
-        except StoreUnavailable:
+        except (StoreUnavailable, ClaimsUnavailable):
             return []
         if grant is None:
             return []

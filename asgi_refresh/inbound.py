@@ -6,14 +6,15 @@ Nothing is written here but what the protocol demands at once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, MutableMapping
+from collections.abc import MutableMapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from starlette.types import Receive
 
 from .auth import Auth
-from .cookies import drop_cookies, replace_value
+from .cookies import keep_only, replace_value
 from .credentials import (
     NONE,
     Credentials,
@@ -31,6 +32,7 @@ from .events import Event
 from .exchange import Exchange
 from .intents import BY_BEARER, BY_COOKIE, BY_REFRESH, PENDING, How
 from .origins import SAFE_METHODS
+from .passdown import PassDown, in_force
 from .sessions import FrozenDict
 from .shell import Shell, refusal
 from .tokens import AccessToken, RefreshToken
@@ -60,6 +62,7 @@ class Inbound:
         self._shell, self._scope, self._issuer = shell, scope, shell.issuer
         self.receive = receive  # what is left of the body, once it has been looked at
         self._headers: Headers = request_headers(scope)
+        self._down = PassDown(shell, scope, self._headers)
         self._cookie = b"" if shell.is_exempt(scope) else cookie_header(self._headers)
 
     async def authenticate(self) -> Auth:
@@ -70,13 +73,11 @@ class Inbound:
             CrossOriginRefused: The request must not reach the application.
         """
         token, why_bearer = await self._bearer()
-        if token is None:
-            await self._drop_revoked_header()
         origin = self._shell.foreign_origin(self._scope, self._headers)
         if token is not None:
-            if origin is not None:
-                self._cookie = b""  # the token is asked for no origin; cookies are not acted on
-            return self._with_origin(self._auth(token, BY_BEARER), origin)
+            return self._with_origin(await self._by_bearer(token, origin), origin)
+        if b"authorization" in self._headers:
+            await self._down.authorization()
         if self._shell.is_exempt(self._scope):
             return self._nobody("exempt_path")
         credentials = read_cookies(self._issuer, self._cookie, self._shell.tombstone)
@@ -114,38 +115,21 @@ class Inbound:
             token = self._issuer.read_access(raw)
         except InvalidTokenError as error:
             return None, error.reason
-        return await self._in_force(token)
+        return await in_force(self._issuer, token)
 
-    async def _drop_revoked_header(self) -> None:
-        """Pass down no token that was revoked, however leniently it might be looked for."""
-        for value in self._headers.get(b"authorization", ()) if self._issuer.denylist else ():
-            try:
-                token = self._issuer.read_access(value.split()[-1])
-            except (InvalidTokenError, IndexError):
-                continue
-            _, why = await self._in_force(token)
-            if why in ("revoked_token", "store_unavailable"):
-                self._pass_down(b"authorization", None)
-
-    async def _in_force(self, token: AccessToken) -> tuple[AccessToken | None, Reason | None]:
-        """Return *token* unless it has expired or was revoked; else why not."""
-        denylist = self._issuer.denylist
-        if denylist is not None and self._issuer.clock() < token.expires_at:
-            try:
-                await denylist.update()
-            except StoreUnavailable:
-                return None, "store_unavailable"
-            if denylist.refuses(token):
-                return None, "revoked_token"
-        if self._issuer.clock() >= token.expires_at:
-            return None, "expired_token"
-        return token, None
+    async def _by_bearer(self, token: AccessToken, origin: str | None) -> Auth:
+        if self._shell.guards and self._cookie:
+            came = read_cookies(self._issuer, self._cookie, self._shell.tombstone)
+            self._down.cookies({self._shell.refresh.key: await self._vouched(came)})
+        if origin is not None:
+            self._cookie = b""  # the token is asked for no origin; cookies are not acted on
+        return self._auth(token, BY_BEARER)
 
     async def _by_cookie(self, credentials: Credentials, why: Reason | None) -> Auth:
         issuer, access = self._issuer, credentials.access
         why = credentials.reason or why
         if access is not None:
-            usable, refused = await self._in_force(access)
+            usable, refused = await in_force(self._issuer, access)
             if refused == "store_unavailable":
                 return self._nobody(refused, credentials)
             if refused == "revoked_token":
@@ -155,28 +139,54 @@ class Inbound:
             credentials.refresh,
             now=issuer.clock(),
             refresh_before=self._shell.refresh_before,
-            may_refresh=self._may_refresh(),
+            may_refresh=self._may_refresh(access),
         )
         if step is Step.REFRESH and credentials.refresh is not None:
-            token = issuer.profile.succeed(credentials.access, credentials.refresh)
+            token = issuer.profile.succeed(access, credentials.refresh)
             return await self._refresh(credentials, access, token)
-        if not credentials.genuine and credentials.legacy and self._may_refresh():
+        legacy = credentials.legacy and credentials.refresh is None and self._may_refresh(None)
+        if step is Step.ANONYMOUS and legacy:
             return await self._by_legacy(credentials, why)
         if why != "ambiguous_cookies":
             why = off or why
         if step is Step.USE and access is not None:
-            await self._check_double_submit(access)
-            self._report(why, access)
-            return self._auth(access, BY_COOKIE)
-        return self._nobody(why or "no_credentials", credentials)
+            return await self._use(credentials, access, why)
+        reason = why or "no_credentials"
+        refresh = await self._vouched(credentials) if reason == "not_refreshable" else None
+        return self._nobody(reason, credentials, refresh)
 
-    def _may_refresh(self) -> bool:
+    async def _use(self, credentials: Credentials, access: AccessToken, why: Reason | None) -> Auth:
+        await self._check_double_submit(access)
+        of_two = self._shell.guards and why == "session_mismatch"
+        refresh = None if of_two else await self._vouched(credentials)
+        if self._shell.guards and refresh is None:  # a look may have ended the session
+            _, refused = await in_force(self._issuer, access)
+            if refused is not None:
+                return self._nobody(refused, credentials)
+        if self._shell.guards and refresh is not None and credentials.refresh is not None:
+            # An access token that the application issued names no session; it came with one.
+            payload = {**access.payload, "sid": credentials.refresh.session_id}
+            access = AccessToken(FrozenDict(payload))
+        self._report(why, access)
+        names = self._shell
+        raw = credentials.raw.get(names.access.key)
+        self._down.cookies({names.access.key: raw, names.refresh.key: refresh})
+        return self._auth(access, BY_COOKIE)
+
+    async def _vouched(self, credentials: Credentials) -> bytes | None:
+        """Return what may be passed down as the refresh cookie."""
+        token = credentials.refresh
+        if token is None or await self._down.vouches(token):
+            return credentials.raw.get(self._shell.refresh.key)
+        return None
+
+    def _may_refresh(self, access: AccessToken | None) -> bool:
         scope = self._scope
         method = scope.get("method", "GET")
         if method in _NEVER_REFRESH:
             return False
         path = route_path(scope["path"], scope.get("root_path", ""))
-        return self._issuer.profile.may_refresh(method, path)
+        return self._issuer.profile.may_refresh(method, path, access)
 
     async def _by_legacy(self, credentials: Credentials, why: Reason | None) -> Auth:
         """Sign in by the token of an earlier system, if that is what came."""
@@ -192,7 +202,7 @@ class Inbound:
         )
         if token is None:
             return self._nobody(off or why or "session_ended", credentials)
-        return await self._refresh(credentials, None, token)
+        return await self._refresh(replace(credentials, legacy=()), None, token)
 
     async def _refresh(
         self,
@@ -200,19 +210,22 @@ class Inbound:
         access: AccessToken | None,
         token: RefreshToken,
     ) -> Auth:
-        await self._check_double_submit(token)
         self._report(credentials.reason, access)
         client = client_of(self._scope, self._headers)
         try:
             look = await self._issuer.mode.look(token, client=client)
         except (InvalidTokenError, StoreUnavailable, ClaimsUnavailable) as error:
+            if error.reason in _OVER and credentials.legacy:
+                return await self._by_legacy(credentials, error.reason)
             return self._not_refreshed(credentials, access, error.reason)
+        await self._check_double_submit(token)  # now: tokens of a dead session refuse no sign-in
         auth = self._auth(look.minted.token, BY_REFRESH)
         auth._state |= PENDING
         exchange = self._shell.exchange(auth)
         exchange.look, exchange.headers = look, self._headers
-        cookie = replace_value(self._cookie, self._shell.access.key, look.minted.raw)
-        self._pass_down(b"cookie", cookie)
+        keep = {name: credentials.raw.get(name) for name in (self._shell.refresh.key,)}
+        cookie = keep_only(self._cookie, keep)
+        self._down.set(b"cookie", replace_value(cookie, self._shell.access.key, look.minted.raw))
         return auth
 
     def _not_refreshed(
@@ -221,48 +234,32 @@ class Inbound:
         alive = access is not None and self._issuer.clock() < access.expires_at
         if alive and reason not in _OVER:
             self._report(reason, access)
+            names, guards = self._shell, self._shell.guards
+            raw = credentials.raw
+            refresh = None if guards else raw.get(names.refresh.key)
+            self._down.cookies(
+                {names.access.key: raw.get(names.access.key), names.refresh.key: refresh}
+            )
             return self._auth(access, BY_COOKIE)  # it is good for a while yet
         return self._nobody(reason, credentials)
 
-    def _pass_down(self, name: bytes, value: bytes | None) -> None:
-        """Let code that reads a header itself see what was decided, in one plain header or none."""
-        headers = [(n, v) for n, v in self._scope["headers"] if n.lower() != name]
-        if value:
-            headers.append((name, value))
-        self._scope["headers"] = headers
-
-    def _nobody(self, reason: Reason, credentials: Credentials = NONE) -> Auth:
+    def _nobody(
+        self, reason: Reason, credentials: Credentials = NONE, refresh: bytes | None = None
+    ) -> Auth:
         if reason not in ("no_credentials", "exempt_path"):
             self._report(reason, credentials.access or credentials.refresh)
-        if reason != "not_refreshable":
-            self._drop_refused_cookies(credentials)
+        shell, access = self._shell, credentials.access
+        over = access is None or self._issuer.clock() >= access.expires_at
+        if credentials.refresh is None:
+            refresh = credentials.raw.get(shell.refresh.key)
+        raw = credentials.raw.get(shell.access.key) if over else None
+        self._down.cookies({shell.access.key: raw, shell.refresh.key: refresh})
         auth = self._auth(None, anonymous(reason))
-        carried = self._shell.names.intersection(credentials.names)
+        carried = shell.deletable.intersection(credentials.names)
         if reason in _OVER and carried and is_top_level_navigation(self._headers):
             auth._state |= PENDING
-            self._shell.exchange(auth).dead = carried
+            shell.exchange(auth).dead = carried
         return auth
-
-    def _drop_refused_cookies(self, credentials: Credentials) -> None:
-        """
-        Pass down no token that is genuine and not believed: who reads the cookie takes it for good.
-
-        What is no token, or has expired, is left for the application to complain of.
-        """
-        header, shell = cookie_header(self._headers), self._shell
-        unread = header != self._cookie or len(header) > self._issuer.config.max_cookie_header
-        if unread or b'"' in header:  # others take quotes off a value
-            refused: Collection[bytes] = shell.names
-        else:
-            now = self._issuer.clock()
-            refused = {
-                shell.access.key if isinstance(token, AccessToken) else shell.refresh.key
-                for token in credentials.genuine
-                if isinstance(token, RefreshToken) or now < token.expires_at
-            }
-        left = drop_cookies(header, refused)
-        if left is not header:
-            self._pass_down(b"cookie", left)
 
     def _auth(self, token: AccessToken | None, how: How) -> Auth:
         return self._shell.auth(self._scope, token, how, self._cookie)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .access import AccessReader, b64encode, head_of
-from .claims import encode
+from .claims import RESERVED, encode
 from .cookies import Cookie
 from .errors import InvalidTokenError
 from .keys import Key
@@ -73,6 +73,8 @@ class JwtProfile:
         expires_at: float,
     ) -> tuple[bytes, AccessToken]:
         """Return a new access token (RFC 9068, 2.2) and what reading it back gives."""
+        if not RESERVED.isdisjoint(claims):  # a session that began with another profile
+            claims = {name: value for name, value in claims.items() if name not in RESERVED}
         payload = FrozenDict(
             **claims,
             **self._registered,
@@ -122,11 +124,15 @@ class JwtProfile:
         """Return *refresh*: all that a session is was said at login."""
         return refresh
 
+    def restrict(self, session: Session, token: RefreshToken) -> Session:  # noqa: ARG002
+        """Return *session*."""
+        return session
+
     def csrf_tokens(self, session_id: str, claims: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002
         """Return the session id under each secret: nobody else can say it (itsdangerous)."""
         return [mac.sign(session_id.encode()).decode() for mac in self._csrf_macs]
 
-    def may_refresh(self, method: str, path: str) -> bool:  # noqa: ARG002
+    def may_refresh(self, method: str, path: str, access: AccessToken | None) -> bool:  # noqa: ARG002
         """Return True."""
         return True
 

@@ -108,9 +108,11 @@ class Kept:
 
     async def end_others(self, subject: str, session_id: str, *, client: Client | None) -> int:
         """End every session of *subject* but one; return how many."""
-        if self._adopts:
+        sessions = await self.store.find(subject)
+        others = [s for s in sessions if s.id != session_id]
+        if self._adopts and len(others) < len(sessions):
+            # Else the one that stays has not begun here, and its token must be able to.
             await self._adoption.end_subject(subject)
-        others = [s for s in await self.store.find(subject) if s.id != session_id]
         for session in others:
             await self._end_as_kept(session, "others", client)
         return len(others)

@@ -28,7 +28,8 @@ class LegacyToken:
     A token of an earlier system, verified.
 
     Attributes:
-        id: What tells it from every other: its `jti`, or the whole token. Only a hash is kept.
+        id: What tells it from every other: its `jti`, or what is signed of it. Not the whole token:
+            a signature may be spelt in several ways. Only a hash is kept.
         subject: Whose it is.
         expires_at: When its time is over, in seconds since the epoch.
         issued_at: When it was issued; 0 where it does not say: the session then begins now.

@@ -64,7 +64,9 @@ class RefreshMiddleware:
         self._clock, self._cache, self._denylist = issuer.clock, issuer.cache, issuer.denylist
         self._access_name = config.access_cookie.key
         self._names = tuple(self._shell.signs_in)
+        self._refresh_name = config.refresh_cookie.key
         self._asks_token = config.csrf_cookie is not None
+        self._guards = self._shell.guards
         self._most = config.max_cookie_header
         self._refresh_before = self._shell.refresh_before
         self._begin: _Start = self._start
@@ -131,6 +133,8 @@ class RefreshMiddleware:
                 return None
             token, how = None, NOBODY
         else:
+            if self._guards and self._refresh_name in cookie:
+                return None
             token, how = self._cache.young.get(value) or self._first_sight(value), BY_COOKIE
             now = self._clock()
             if token is None or token.expires_at - now <= self._refresh_before:

@@ -63,8 +63,9 @@ def _of_times(config: Config, keeping: Keeping) -> Iterator[str]:
 
 
 def _of_origins(config: Config) -> Iterator[str]:
-    if config.cross_origin == "allow":
-        yield "cross_origin=allow: any page can act as its visitor, unless the application checks"
+    if config.cross_origin != "refuse":
+        left = f"cross_origin={config.cross_origin}"
+        yield f"{left}: any page can act as its visitor, unless the application checks"
     for origin in config.trusted_origins:
         if origin.startswith("http://"):
             yield f"trusted_origins: {origin} is plain http, whoever is on the way speaks for it"

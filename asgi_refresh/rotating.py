@@ -63,6 +63,7 @@ class Rotating(Kept):
     async def _look(self, token: RefreshToken, client: Client | None) -> Look:
         self._refuse_known_dead(token)
         session, verdict = await self._present(token, client)
+        session = self._mint.profile.restrict(session, token)
         _, ahead = self._advance(session, token.generation, verdict, session.current)
         try:
             minted = await self._mint.load(session, ends_at=ahead.ends_at)
@@ -76,8 +77,8 @@ class Rotating(Kept):
     async def _present(self, token: RefreshToken, client: Client | None) -> tuple[Session, Verdict]:
         while True:
             session = await self.store.get(token.session_id)
-            if session is None and token.session is not None:
-                session = await self._adoption.adopt(token, token.session, client)
+            if token.session is not None:
+                session = await self._adoption.adopt(token, token.session, session, client)
             if session is None:
                 raise self._dies(token)
             now, grace = self._mint.clock(), self._mint.window

@@ -48,6 +48,9 @@ class Shell(Generic[E]):
         self.names = frozenset({self.access.key, self.refresh.key})
         legacy = issuer.legacy.cookie
         self.signs_in = self.names if legacy is None else self.names | {legacy.key}
+        self.deletable = self.names.union(cookie.key for cookie in issuer.legacy.cookies)
+        # Whether the application takes tokens itself, and asks no store.
+        self.guards = issuer.profile.adopts and issuer.rotating is not None
         self._csrf = issuer.profile.csrf_cookies
         # Each cookie that may go out, and the token's cookie that it goes with.
         self.goes_with = {name: name for name in self.names}
@@ -58,6 +61,7 @@ class Shell(Generic[E]):
         longest = config.idle_lifetime if self.stateless else config.access_lifetime
         self._tombstone_age = ceil((longest + config.window).total_seconds())
         self._refuses = config.cross_origin == "refuse"
+        self._refuses_handshakes = config.cross_origin != "allow"
         self._trusted = frozenset(origin.encode() for origin in config.trusted_origins)
         self._warned = self._warned_large = False
         directives = ", ".join(f'"{directive}"' for directive in config.clear_site_data)
@@ -94,7 +98,9 @@ class Shell(Generic[E]):
     ) -> str | None:
         """Return the origin of a request that must not act with our cookies, or None."""
         websocket = scope["type"] == "websocket"
-        if not self._refuses or (not websocket and scope["method"] in SAFE_METHODS):
+        if not websocket and (not self._refuses or scope["method"] in SAFE_METHODS):
+            return None
+        if websocket and not self._refuses_handshakes:
             return None
         return refused_origin(
             fetch_site=headers.get(b"sec-fetch-site", ()),
@@ -142,6 +148,7 @@ class Shell(Generic[E]):
         """Return what deletes our cookies of *names*, and those that go with them."""
         mine = [cookie for cookie in (self.access, self.refresh) if cookie.key in names]
         mine += [cookie for token, cookie in self._csrf if token in names]
+        mine += [cookie for cookie in self.issuer.legacy.cookies if cookie.key in names]
         return [(cookie.key, cookie.delete()) for cookie in mine]
 
     def legacy_deletions(self, came: Credentials) -> Cookies:

@@ -144,6 +144,10 @@ class Profile(Protocol):
         """Return *refresh* as it counts beside the *access* token that is to be replaced."""
         ...
 
+    def restrict(self, session: Session, token: RefreshToken) -> Session:
+        """Return *session* as it counts for *token*: with its claims, or fewer."""
+        ...
+
     def csrf_tokens(self, session_id: str, claims: Mapping[str, Any]) -> Sequence[str]:
         """
         Return the double-submit tokens that a session accepts, the first to be handed out.
@@ -152,6 +156,6 @@ class Profile(Protocol):
         """
         ...
 
-    def may_refresh(self, method: str, path: str) -> bool:
-        """Return whether a request refreshes at all; *path* is less the mount's prefix."""
+    def may_refresh(self, method: str, path: str, access: AccessToken | None) -> bool:
+        """Return whether a request with *access* refreshes; *path* is less the mount's prefix."""
         ...

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from asgi_refresh.events import EventHook
@@ -22,7 +23,8 @@ from asgi_refresh.store import Store
 from asgi_refresh.telemetry import log_event
 
 from .blocklist import Blocklist
-from .options import Source, issuer_of, legacy_of
+from .leaving import legacy_of
+from .options import Source, issuer_of
 
 
 def authx_issuer(
@@ -82,10 +84,11 @@ def _source(auth_config: Any) -> Source:
     def option(name: str) -> Any:
         return getattr(auth_config, name, None)
 
+    before = option("JWT_IMPLICIT_REFRESH_DELTATIME")
     return Source(
         option=option,
         persistent=option("JWT_COOKIE_MAX_AGE") is not None,
-        refresh_before=option("JWT_IMPLICIT_REFRESH_DELTATIME"),
+        refresh_before=before if isinstance(before, timedelta) else timedelta(seconds=before),
         refreshes=_routes(option),
     )
 

@@ -5,20 +5,28 @@ An application's own blocklist, asked before anything is minted for what is on i
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, fields
 from typing import TypeAlias
 
 import anyio
 
 from asgi_refresh.errors import ClaimsUnavailable, RevokedTokenError
 from asgi_refresh.events import Client
-from asgi_refresh.grants import Look, Mode
+from asgi_refresh.grants import Grant, Look, Mode
 from asgi_refresh.tokens import RefreshToken
 
 from .pair_tokens import PairRefresh
 
 Blocklist: TypeAlias = Callable[[str], bool | Awaitable[bool]]
 """Returns whether a token, as it came, is revoked. Sync or async; raising is an outage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Look):
+    """A look at a token that was not on the list."""
+
+    raws: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 class Guarded:
@@ -32,16 +40,32 @@ class Guarded:
     """
 
     def __init__(self, mode: Mode, is_revoked: Blocklist, *, timeout: float) -> None:
-        self._is_revoked, self._timeout = is_revoked, timeout
-        self.begin, self.settle, self.still_good = mode.begin, mode.settle, mode.still_good
-        self.end, self.end_kept, self._look = mode.end, mode.end_kept, mode.look
+        self._mode, self._is_revoked, self._timeout = mode, is_revoked, timeout
+        self.begin, self.end, self.end_kept = mode.begin, mode.end, mode.end_kept
 
     async def look(self, token: RefreshToken, *, client: Client | None) -> Look:
         """Look, unless the token or the access token beside it is on the list."""
-        for raw in token.raws if isinstance(token, PairRefresh) else ():
-            if await self._has(raw.decode()):
-                raise RevokedTokenError
-        return await self._look(token, client=client)
+        raws = token.raws if isinstance(token, PairRefresh) else ()
+        if await self._has_any(raws):
+            raise RevokedTokenError
+        look = await self._mode.look(token, client=client)
+        values = {each.name: getattr(look, each.name) for each in fields(look)}
+        return Asked(**values, raws=(*raws, look.minted.raw))
+
+    async def settle(self, look: Look, *, client: Client | None) -> Grant | None:
+        """Settle, unless the handler has put one of them on the list: that is a sign-out."""
+        if await self._has_any(look.raws if isinstance(look, Asked) else ()):
+            return None
+        return await self._mode.settle(look, client=client)
+
+    async def still_good(self, look: Look) -> bool:
+        """Return whether it is, and still not on the list."""
+        if await self._has_any(look.raws if isinstance(look, Asked) else ()):
+            return False
+        return await self._mode.still_good(look)
+
+    async def _has_any(self, raws: Iterable[bytes]) -> bool:
+        return any([await self._has(raw.decode("latin-1")) for raw in raws])
 
     async def _has(self, raw: str) -> bool:
         try:

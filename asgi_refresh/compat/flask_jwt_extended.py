@@ -18,7 +18,8 @@ from asgi_refresh.store import Store
 from asgi_refresh.telemetry import log_event
 
 from .blocklist import Blocklist
-from .options import Source, issuer_of, legacy_of
+from .leaving import legacy_of
+from .options import Source, issuer_of
 
 
 def flask_issuer(

@@ -4,30 +4,27 @@ The settings of AuthX and Flask-JWT-Extended, which have the same names, as an `
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal, cast
 
 import jwt
-from jwt.algorithms import HMACAlgorithm
+from jwt.algorithms import Algorithm, HMACAlgorithm
 
-from asgi_refresh.claims import RESERVED
 from asgi_refresh.config import Config
 from asgi_refresh.cookies import MAX_AGE, MAX_COOKIE, Cookie
-from asgi_refresh.errors import ConfigurationError, InvalidTokenError
+from asgi_refresh.errors import ConfigurationError
 from asgi_refresh.events import EventHook
 from asgi_refresh.issuer import Issuer
 from asgi_refresh.keys import MIN_SECRET
-from asgi_refresh.legacy import Legacy, LegacyToken
 from asgi_refresh.mint import ClaimsLoader
 from asgi_refresh.signers import Mac, derive
 from asgi_refresh.store import Store
 
 from .blocklist import Blocklist, Guarded
 from .pair import PairProfile
-from .pair_tokens import Pair, is_generation
+from .pair_tokens import Pair
 
 Option = Callable[[str], Any]
 """Returns the option of a name, or None."""
@@ -35,6 +32,10 @@ Option = Callable[[str], Any]
 _ACCESS: Final = timedelta(minutes=15)
 _REFRESH: Final = timedelta(days=20)
 _SOON: Final = timedelta(minutes=1)
+_MEANT: Final = (
+    "access_lifetime is JWT_ACCESS_TOKEN_EXPIRES, refresh_before JWT_IMPLICIT_REFRESH_DELTATIME,"
+    " idle_lifetime JWT_REFRESH_TOKEN_EXPIRES, and the cookies are JWT_…_COOKIE_…"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,7 @@ def issuer_of(
         checks_csrf=checks_csrf,
         stateless=store is None,
         clock=clock,
+        usual=config.access_lifetime.total_seconds(),
         room=MAX_COOKIE - len(config.refresh_cookie.key),
         refreshes=source.refreshes,
     )
@@ -103,50 +105,12 @@ def issuer_of(
     return issuer
 
 
-def legacy_of(source: Source, *, clock: Callable[[], float] = time.time) -> Legacy:
-    """
-    Return how refresh tokens issued with these settings are adopted by an issuer of ours.
-
-    Raises:
-        ConfigurationError: A key is missing.
-    """
-    option = source.option
-    config = _config(source, {})
-    pair = _pair(source, config)
-    reader = PairProfile(
-        pair, csrf=Mac(b""), csrf_cookies=(), checks_csrf=False, stateless=False, clock=clock
-    )
-
-    def read(raw: str) -> LegacyToken | None:
-        try:
-            claims = reader.read(raw.encode(), "refresh")
-        except InvalidTokenError:
-            return None
-        if claims["exp"] <= clock():
-            return None
-        theirs = RESERVED | {"type", "fresh", "csrf", "orig_iat"}
-        extra = {name: value for name, value in claims.items() if name not in theirs}
-        continues = (claims["sid"], claims["gen"]) if is_generation(claims) else None
-        return LegacyToken(
-            str(claims.get("jti", raw)),
-            claims["sub"],
-            claims["exp"],
-            claims["iat"],
-            extra,
-            source.persistent,
-            continues if continues and continues[1] > 0 else None,
-        )
-
-    csrf = [cookie for _, cookie in _csrf_cookies(option, config)]
-    return Legacy(read, config.refresh_cookie, (config.access_cookie, *csrf))
-
-
 # --- one by one -----------------------------------------------------------------------------------
 
 
 def _config(source: Source, settings: dict[str, Any]) -> Config:
     option = source.option
-    locations = option("JWT_TOKEN_LOCATION") or ()
+    locations = locations_of(option)
     if "cookies" not in locations:
         raise ConfigurationError("JWT_TOKEN_LOCATION has no 'cookies': there is nothing to refresh")
     if option("JWT_COOKIE_HTTP_ONLY") is False:
@@ -158,13 +122,22 @@ def _config(source: Source, settings: dict[str, Any]) -> Config:
         "refresh_before": before if before < access else min(_SOON, access / 2),
         "idle_lifetime": refresh,
         "session_lifetime": min(max(refresh, timedelta(days=90)), timedelta(seconds=MAX_AGE)),
-        "access_cookie": _cookie(option, "JWT_ACCESS_COOKIE"),
-        "refresh_cookie": _cookie(option, "JWT_REFRESH_COOKIE"),
-        "bearer": _takes_bearer(option, list(locations)),
+        "access_cookie": cookie_of(option, "JWT_ACCESS_COOKIE"),
+        "refresh_cookie": cookie_of(option, "JWT_REFRESH_COOKIE"),
+        "bearer": _takes_bearer(option, locations),
         # The application compares the double-submit token; other origins may be meant to call it.
-        "cross_origin": "allow" if option("JWT_COOKIE_CSRF_PROTECT") else "refuse",
+        "cross_origin": "websockets" if option("JWT_COOKIE_CSRF_PROTECT") else "refuse",
     }
-    return Config(**values | settings)
+    try:
+        return Config(**values | settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error} ({_MEANT})") from None
+
+
+def locations_of(option: Option) -> list[str]:
+    """Return where tokens are looked for, in order."""
+    value = option("JWT_TOKEN_LOCATION") or ()
+    return [value] if isinstance(value, str) else list(value)
 
 
 def _takes_bearer(option: Option, locations: list[str]) -> bool:
@@ -181,7 +154,8 @@ def _lifetime(option: Option, kind: str, default: timedelta) -> timedelta:
     return value if isinstance(value, timedelta) else timedelta(seconds=value)
 
 
-def _cookie(option: Option, prefix: str, *, http_only: bool = True) -> Cookie:
+def cookie_of(option: Option, prefix: str, *, http_only: bool = True) -> Cookie:
+    """Return the cookie whose options begin with *prefix*."""
     same_site = str(option("JWT_COOKIE_SAMESITE") or "lax").lower()
     return Cookie(
         option(f"{prefix}_NAME"),
@@ -197,39 +171,60 @@ def _csrf_cookies(option: Option, config: Config) -> Sequence[tuple[bytes, Cooki
     if not option("JWT_CSRF_IN_COOKIES"):
         return ()
     return (
-        (config.access_cookie.key, _cookie(option, "JWT_ACCESS_CSRF_COOKIE", http_only=False)),
-        (config.refresh_cookie.key, _cookie(option, "JWT_REFRESH_CSRF_COOKIE", http_only=False)),
+        (config.access_cookie.key, cookie_of(option, "JWT_ACCESS_CSRF_COOKIE", http_only=False)),
+        (config.refresh_cookie.key, cookie_of(option, "JWT_REFRESH_CSRF_COOKIE", http_only=False)),
     )
 
 
 def _pair(source: Source, config: Config) -> Pair:
     option = source.option
     name = option("JWT_ALGORITHM")
-    algorithm = jwt.get_algorithm_by_name(name)
+    algorithm = _algorithm(option)
     symmetric = isinstance(algorithm, HMACAlgorithm)
-    current = option("JWT_SECRET_KEY" if symmetric else "JWT_PUBLIC_KEY")
-    previous = option("JWT_PREVIOUS_SECRET_KEY" if symmetric else "JWT_PREVIOUS_PUBLIC_KEY")
     signing = _root(option) if symmetric else option("JWT_PRIVATE_KEY")
-    if not current or not signing:
-        raise ConfigurationError(f"{name} needs JWT_PRIVATE_KEY and JWT_PUBLIC_KEY")
+    return Pair(
+        algorithm=name,
+        signing=_prepared(algorithm, signing, name),
+        verifying=verifying(option),
+        read_audience=option("JWT_DECODE_AUDIENCE"),
+        read_issuer=option("JWT_DECODE_ISSUER"),
+        audience=option("JWT_ENCODE_AUDIENCE"),
+        issuer=option("JWT_ENCODE_ISSUER"),
+        not_before=source.not_before,
+        leeway=config.leeway.total_seconds(),
+        lifetime=config.session_lifetime.total_seconds(),
+        persistent=source.persistent,
+    )
+
+
+def _algorithm(option: Option) -> Algorithm:
+    name = option("JWT_ALGORITHM")
     try:
-        return Pair(
-            algorithm=name,
-            signing=algorithm.prepare_key(signing),
-            verifying=[algorithm.prepare_key(key) for key in (current, previous) if key],
-            read_audience=option("JWT_DECODE_AUDIENCE"),
-            read_issuer=option("JWT_DECODE_ISSUER"),
-            audience=option("JWT_ENCODE_AUDIENCE"),
-            issuer=option("JWT_ENCODE_ISSUER"),
-            not_before=source.not_before,
-            leeway=config.leeway.total_seconds(),
-            lifetime=config.session_lifetime.total_seconds(),
-            persistent=source.persistent,
-        )
+        return jwt.get_algorithm_by_name(name)
+    except Exception:  # noqa: BLE001 - whatever PyJWT says of it
+        raise ConfigurationError(f"JWT_ALGORITHM: there is no {name!r}") from None
+
+
+def verifying(option: Option) -> list[Any]:
+    """Return the keys that verify, the current one first."""
+    algorithm = _algorithm(option)
+    symmetric = isinstance(algorithm, HMACAlgorithm)
+    names = ("JWT_SECRET_KEY", "JWT_PREVIOUS_SECRET_KEY")
+    if not symmetric:
+        names = ("JWT_PUBLIC_KEY", "JWT_PREVIOUS_PUBLIC_KEY")
+    current, previous = (option(name) for name in names)
+    if not current:
+        raise ConfigurationError(f"{option('JWT_ALGORITHM')} needs {names[0]}")
+    keys = [key for key in (current, previous) if key]
+    return [_prepared(algorithm, key, option("JWT_ALGORITHM")) for key in keys]
+
+
+def _prepared(algorithm: Algorithm, key: Any, name: str) -> Any:
+    try:
+        return algorithm.prepare_key(key)
     except Exception as error:  # noqa: BLE001 - its text may quote the key
-        raise ConfigurationError(
-            f"a key is not usable with {name} ({type(error).__name__})"
-        ) from None
+        kind = type(error).__name__
+        raise ConfigurationError(f"a key is not usable with {name} ({kind})") from None
 
 
 def _root(option: Option) -> bytes:

@@ -29,13 +29,15 @@ from .pair_tokens import (
     PairAccess,
     PairRefresh,
     carried,
+    common,
     is_generation,
     is_of_session,
     refresh_id,
+    token_id,
 )
 
 _CSRF: Final = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
-_TOGETHER: Final = 10.0  # seconds between the two tokens of one login
+_TOGETHER: Final = 2.0  # seconds between the two tokens of one login
 
 
 class PairProfile:
@@ -49,6 +51,7 @@ class PairProfile:
         checks_csrf: Whether the application checks the double-submit token.
         stateless: Whether there is no store.
         clock: Seconds since the epoch.
+        usual: Seconds that an access token is good for, if the application says no other.
         room: Bytes that a refresh token may take.
         refreshes: Whether a request with this method and path refreshes.
     """
@@ -64,10 +67,11 @@ class PairProfile:
         checks_csrf: bool,
         stateless: bool,
         clock: Callable[[], float],
+        usual: float = 0.0,
         room: int = MAX_COOKIE,
         refreshes: Callable[[str, str], bool] = lambda _method, _path: True,
     ) -> None:
-        self._clock = clock
+        self._clock, self._usual = clock, usual
         self._pair, self._csrf, self.csrf_cookies = pair, csrf, csrf_cookies
         self.refreshes_on_error = not checks_csrf
         self._stateless, self._room, self._refreshes = stateless, room, refreshes
@@ -115,8 +119,8 @@ class PairProfile:
         claims = self.read(raw, "access")
         if not is_of_session(claims):
             # Its own, so that it can be revoked; nothing is refreshed in its name.
-            digest = sha256(str(claims.get("jti", raw)).encode()).hexdigest()
-            claims["sid"] = f"{affinity(claims['sub'])}a{digest[:27]}"
+            digest = sha256(token_id(claims, raw).encode()).hexdigest()
+            claims["sid"] = f"{affinity(claims['sub'])}p{digest[:27]}"
             claims["gen"] = 0
         claims["jti"] = str(claims.get("jti", claims["sid"]))
         claims["auth_time"] = claims["iat"] if claims.get("fresh") is True else 0
@@ -133,8 +137,8 @@ class PairProfile:
         generation: int = claims["gen"] if ours else 0
         if generation > 0 and not self._stateless:
             return PairRefresh(claims["sid"], generation, None, issued_at, subject, (raw,))
-        token_id = str(claims.get("jti", raw))
-        session_id = claims["sid"] if ours and self._stateless else adopted_id(subject, token_id)
+        adopted = adopted_id(subject, token_id(claims, raw))
+        session_id = claims["sid"] if ours and self._stateless else adopted
         began = claims.get("orig_iat", issued_at) if ours else issued_at
         try:
             session = Session(
@@ -159,7 +163,8 @@ class PairProfile:
         """
         Return *refresh* with what only the *access* token of the same login says.
 
-        A token from before the login says what held then, and is not asked.
+        One that the application has issued at another time may say more or less than holds: then
+        what both say is left. `load_claims` is for who wants to know better.
         """
         if not isinstance(access, PairAccess) or not isinstance(refresh, PairRefresh):
             return refresh
@@ -167,11 +172,25 @@ class PairProfile:
             return refresh
         refresh = replace(refresh, raws=(*refresh.raws, access.raw))
         if refresh.session is None:
-            return refresh
-        if access.payload["iat"] < refresh.issued_at - _TOGETHER:
-            return refresh
-        claims = FrozenDict({**refresh.session.claims, **carried(access.payload)})
-        return replace(refresh, session=replace(refresh.session, claims=claims))
+            ours = is_of_session(access.payload)  # minted here, of what the session says
+            return refresh if ours else replace(refresh, beside=FrozenDict(carried(access.payload)))
+        session, apart = refresh.session, abs(access.payload["iat"] - refresh.issued_at)
+        if apart <= _TOGETHER:
+            claims = {**session.claims, **carried(access.payload)}
+        else:
+            claims = common(session.claims, access.payload)
+        session = replace(session, claims=FrozenDict(claims))
+        # A token of ours that says other claims is replaced at once, as theirs is.
+        first = refresh.generation if claims == refresh.session.claims else session.current
+        return replace(refresh, session=session, generation=first)
+
+    def restrict(self, session: Session, token: RefreshToken) -> Session:
+        """Return *session* without the claims that the access token beside *token* contradicts."""
+        if not isinstance(token, PairRefresh) or token.beside is None:
+            return session
+        claims = common(session.claims, token.beside)
+        same = claims == session.claims
+        return session if same else replace(session, claims=FrozenDict(claims))
 
     # --- minting --------------------------------------------------------------------------------
 
@@ -247,8 +266,18 @@ class PairProfile:
             return [csrf]
         return [self._csrf.sign(session_id.encode()).decode()]
 
-    def may_refresh(self, method: str, path: str) -> bool:
-        """Return whether a request refreshes."""
+    def may_refresh(self, method: str, path: str, access: AccessToken | None) -> bool:
+        """
+        Return whether a request refreshes.
+
+        Two kinds of tokens are used up first, for what replaces them says less: fresh ones, and
+        those that the application has issued for a shorter time than usual.
+        """
+        if access is not None and self._clock() < access.expires_at:
+            claims = access.payload
+            short = claims["exp"] - claims["iat"] < self._usual - _TOGETHER
+            if claims.get("fresh") is True or short:
+                return False
         return self._refreshes(method, path)
 
     def jwks(self) -> dict[str, Any]:

@@ -67,14 +67,30 @@ class PairRefresh(RefreshToken):
 
     Attributes:
         raws: Its text, and that of the access token beside it.
+        beside: What an access token of the application's says that came with it; None without one.
     """
 
     raws: tuple[bytes, ...] = field(default=(), repr=False)
+    beside: FrozenDict | None = field(default=None, repr=False)
 
 
 def carried(claims: Mapping[str, Any]) -> dict[str, Any]:
     """Return the claims that a token's successor says, too."""
     return {name: value for name, value in claims.items() if name not in _NOT_CARRIED}
+
+
+def common(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the claims of *ours* that *theirs* says, too, and what is no privilege."""
+    return {
+        name: value
+        for name, value in ours.items()
+        if name in ("csrf", "aud") or (name in theirs and theirs[name] == value)
+    }
+
+
+def token_id(claims: Mapping[str, Any], raw: bytes) -> str:
+    """Return what tells a token from every other; without `jti`, what is signed of it."""
+    return str(claims.get("jti") or raw.rpartition(b".")[0].decode("latin-1"))
 
 
 def is_of_session(claims: Mapping[str, Any]) -> bool:

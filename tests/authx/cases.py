@@ -287,7 +287,7 @@ async def claims(world: World) -> str:
 
 
 async def fresh(world: World) -> str:
-    site = await world.signed_in(left=60)
+    site = await world.signed_in(left=60, access={"fresh": True})
     first = await site.browser.get("/fresh")
     return f"{first.status}, then {(await site.browser.get('/fresh')).status}"
 

@@ -184,7 +184,7 @@ def _add_sign_in(app: FastAPI, site: Site) -> None:
 
     @app.post("/login/{user}")
     async def login(user: str, response: Response) -> dict[str, str]:
-        access = auth.create_access_token(user, **{"fresh": True, **site.access})
+        access = auth.create_access_token(user, **site.access)
         site.between()
         refresh = auth.create_refresh_token(user, **site.refresh)
         auth.set_access_cookies(access, response)

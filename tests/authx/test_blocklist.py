@@ -111,4 +111,4 @@ async def test_it_may_be_a_plain_function(clock: RealClock, front: Any) -> None:
     tokens = {sent(site, ACCESS), sent(site, REFRESH)}
 
     assert (await site.browser.get("/me")).status == 200
-    assert set(asked) == tokens
+    assert set(asked) > tokens  # and the one that was minted, before it goes out

@@ -575,7 +575,8 @@ async def test_C1_claims_are_not_taken_from_another_login(
 async def test_C3_a_refreshed_token_is_never_fresh(
     clock: RealClock, front: Front, left: float
 ) -> None:
-    site = await signed_in(clock, front, left=left)
+    access = {"fresh": left < 0}  # a good one stays as it is
+    site = await signed_in(clock, front, left=left, access=access)
     claims = site.read(site.browser.values()[REFRESH])
     site.browser.put(REFRESH, site.sign({**claims, "fresh": True}))
     assert (await site.browser.get("/me")).status == 200
@@ -587,9 +588,23 @@ async def test_C3_a_refreshed_token_is_never_fresh(
 
 @fronts
 async def test_C3_a_token_that_needs_no_refresh_stays_fresh(clock: RealClock, front: Front) -> None:
-    site = await signed_in(clock, front, left=700)
+    site = await signed_in(clock, front, left=700, access={"fresh": True})
 
     assert [(await site.browser.get("/fresh")).status for _ in range(2)] == [200, 200]
+
+
+@fronts
+async def test_C3_a_fresh_token_is_used_up(clock: RealClock, front: Front) -> None:
+    """Nothing takes its place while it is good; what does, when it is over, is not fresh."""
+    site = await signed_in(clock, front, left=5, access={"fresh": True})
+
+    last = [(await site.browser.get("/fresh")) for _ in range(2)]
+    clock.advance(10)
+    after = await site.browser.get("/fresh")
+
+    assert [(answer.status, given(answer)) for answer in last] == [(200, set())] * 2
+    assert after.status == 401
+    assert (await site.browser.get("/me")).status == 200
 
 
 @fronts

@@ -6,6 +6,7 @@ The coroutines are driven by hand, one store operation at a time, through all in
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from types import coroutine
@@ -37,11 +38,14 @@ class Stepped:
         self.store = MemoryStore()
         self.calls: list[str] = []
         self.lost: set[tuple[str, int]] = set()  # calls that take effect, and are not answered
+        self.failing: set[tuple[str, int]] = set()  # calls that do not even take effect
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any) -> Any:
             await _pause()
             self.calls.append(name)
+            if (name, self.calls.count(name)) in self.failing:
+                raise StoreUnavailable(name)
             try:
                 result = await getattr(self.store, name)(*args)
             except ValueError:
@@ -85,8 +89,8 @@ class World:
     async def present(self, token: RefreshToken = TOKEN) -> Session | None:
         """What `Rotating` does."""
         session: Session | None = await self.stepped.get(token.session_id)
-        if session is None and token.session is not None:
-            session = await self.adoption.adopt(token, token.session, None)
+        if token.session is not None:
+            session = await self.adoption.adopt(token, token.session, session, None)
         return session
 
     async def end(self) -> None:
@@ -198,10 +202,11 @@ def test_ended_before_it_began_it_never_begins() -> None:
 
 def test_dropped_when_idle_it_is_not_begun_again() -> None:
     world = World()
-    session = run(world.present())
+    token = refresh_token(expires_at=NOW + 30 * DAY)
+    session = run(world.present(token))
     run(world.stepped.purge(session.idle_expires_at))
 
-    assert run(world.present()) is None
+    assert run(world.present(token)) is None
 
 
 def test_a_mark_goes_when_no_token_can_be_left() -> None:
@@ -228,6 +233,34 @@ def test_an_answer_that_is_lost_ends_nothing(operation: str, number: int) -> Non
 
     assert again is not None
     assert first in (None, again)
+    assert len(marks(world)) == 1
+
+
+@pytest.mark.parametrize("end", [World.end, World.end_subject], ids=["session", "subject"])
+def test_what_began_without_a_mark_ends_all_the_same(end: Callable[[World], Task]) -> None:
+    """The store went away between the session and its mark; the sign-out came before."""
+    world = World()
+    world.stepped.failing = {("add", 3)}
+    request = world.present()
+    while world.stepped.calls.count("get") < 3:  # it has seen that nothing is cut off
+        request.send(None)
+    run(end(world))  # the first addition
+    with contextlib.suppress(StoreUnavailable):
+        assert run(request) is None
+    world.stepped.failing.clear()
+
+    assert run(world.present()) is None
+    assert run(world.stepped.find("alice")) == []
+
+
+def test_a_mark_lasts_as_long_as_its_token() -> None:
+    world = World()
+    run(world.present())
+    run(world.stepped.purge(NOW + DAY))
+    assert len(marks(world)) == 1
+
+    run(world.stepped.purge(NOW + DAY + 3601))
+    assert marks(world) == set()
 
 
 def test_a_sign_out_everywhere_spares_a_token_of_the_same_second_and_later() -> None:
@@ -249,7 +282,7 @@ def test_the_second_sign_out_everywhere_counts_from_its_own_time() -> None:
     run(later.end_subject("alice"))
 
     token = refresh_token(id="between", issued_at=NOW + 50)
-    assert run(later.adopt(token, token.session, None)) is None
+    assert run(later.adopt(token, token.session, None, None)) is None
 
 
 def test_a_token_that_is_over_begins_nothing() -> None:

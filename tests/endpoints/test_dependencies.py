@@ -217,7 +217,7 @@ BAD: dict[str, Any] = {
         400,
         {"headers": [*OWN, JSON], "body": b'{"refresh_token": "x"}', "cookies": {REFRESH: "x"}},
     ),
-    "two cookies": (400, {"headers": [*OWN, ("cookie", f"{REFRESH}=x; {REFRESH}=y")]}),
+    "two cookies": (401, {"headers": [*OWN, ("cookie", f"{REFRESH}=x; {REFRESH}=y")]}),
     "no JSON": (400, {"headers": [JSON], "body": b"{"}),
     "JSON without": (400, {"headers": [JSON], "body": b"{}"}),
     "text": (415, {"headers": [("content-type", "text/plain")], "body": b"x"}),

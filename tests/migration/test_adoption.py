@@ -379,7 +379,12 @@ async def test_one_that_comes_too_late_leaves_nothing_behind(
 ) -> None:
     config = Config(session_lifetime=timedelta(days=7), idle_lifetime=timedelta(days=5))
     site = await arrived(clock, source, age=7 * DAY + 1, config=config)
-    await nobody(site, "session_ended")
+    response = await site.browser.get()
+    assert (who(response), response.json()["reason"]) == (None, "session_ended")
+    assert response.set_cookies == []
+    assert rows(site.store) == 0
+    response = await site.browser.navigate()
+    assert deleted(response) == source.names
 
 
 async def test_load_claims_is_asked(clock: RealClock, source: Source) -> None:

@@ -1,0 +1,243 @@
+"""
+Applications take tokens themselves, by their own routes and their own reading of a header.
+
+What this library refuses must not reach them, and what they have issued must lend no privilege.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from asgi_refresh import MemoryStore
+from asgi_refresh.compat.authx import authx_issuer
+from asgi_refresh.endpoints import SessionsEndpoint
+from tests.authx.site import (
+    ACCESS,
+    CSRF_REFRESH,
+    DAY,
+    HOUR,
+    LIFETIME,
+    MINUTE,
+    REFRESH,
+    RealClock,
+    Site,
+    make_site,
+    signed_in,
+)
+from tests.support import Browser
+
+pytestmark = pytest.mark.anyio
+
+OVER = -5.0
+fronts = pytest.mark.parametrize("front", ["stateless", "stored"])
+
+
+async def ended(clock: RealClock, **kwargs: Any) -> tuple[Site, Browser]:
+    """A site where alice has signed out, and a copy of her cookies."""
+    site = await signed_in(clock, "stored", left=OVER, **kwargs)
+    assert (await site.browser.get("/me")).status == 200
+    copy = site.browser.fork()
+    assert (await site.browser.post("/logout", headers=[site.csrf()])).status == 200
+    clock.advance(2)
+    site.seen.clear()
+    return site, copy
+
+
+async def refreshes(site: Site, cookies: dict[str, str], copy: Browser) -> int:
+    """Ask the application's own route for a refresh."""
+    headers = [site.csrf(copy, CSRF_REFRESH)]
+    return (await copy.send("/refresh", "POST", headers=headers, cookies=cookies)).status
+
+
+# --- a refresh token of an ended session ----------------------------------------------------------
+
+
+async def test_beside_somebody_elses_good_access_token_it_is_of_no_use(clock: RealClock) -> None:
+    site, copy = await ended(clock)
+    mallory = Browser(site.browser.app, clock)
+    await site.sign_in("bob", mallory)
+    cookies = {ACCESS: mallory.values()[ACCESS], REFRESH: copy.values()[REFRESH]}
+
+    assert await refreshes(site, cookies, copy) == 401
+
+
+async def test_nor_ten_days_later_nor_where_no_request_refreshes(clock: RealClock) -> None:
+    lists = {"JWT_IMPLICIT_REFRESH_ROUTE_EXCLUDE": ["/refresh"]}
+    for config in ({}, lists):
+        site, copy = await ended(clock, **config)
+        clock.advance(10 * DAY)
+
+        assert await refreshes(site, {REFRESH: copy.values()[REFRESH]}, copy) == 401
+
+
+@pytest.mark.parametrize("value", ["Bearer {}", "bearer {}", "{}", "Bearer Bearer {}"])
+async def test_nor_in_the_header(clock: RealClock, value: str) -> None:
+    _, copy = await ended(clock, JWT_TOKEN_LOCATION=["headers", "cookies"])
+    header = ("authorization", value.format(copy.values()[REFRESH]))
+
+    response = await copy.send("/refresh", "POST", headers=[header], cookies={})
+
+    assert response.status in (401, 422)
+
+
+async def test_an_old_one_beside_a_living_access_token_is_a_theft(clock: RealClock) -> None:
+    """A route of the application would go on for ever; the store says what the token is."""
+    site = await signed_in(clock, "stored")
+    thief = site.browser.fork()
+    first, access = thief.values()[REFRESH], thief.values()[ACCESS]
+    good = 0
+    for _ in range(12):
+        clock.advance(4 * MINUTE)
+        await site.browser.get("/me")
+        headers = [site.csrf(thief, CSRF_REFRESH)]
+        cookies = {ACCESS: access, REFRESH: first}
+        response = await thief.send("/refresh", "POST", headers=headers, cookies=cookies)
+        if response.status == 200:
+            access, good = response.json()["access_token"], good + 1
+
+    assert good < 5
+    assert len(site.named("reused")) == 1
+
+
+@fronts
+async def test_a_living_one_goes_on_working(clock: RealClock, front: Any) -> None:
+    site = await signed_in(clock, front)
+    for _ in range(3):
+        clock.advance(10 * MINUTE)
+        answer = await site.browser.post("/refresh", headers=[site.csrf(name=CSRF_REFRESH)])
+        assert answer.status == 200
+        assert (await site.browser.get("/me")).status == 200
+
+
+# --- spellings ------------------------------------------------------------------------------------
+
+SPELLINGS = [
+    "{name}=\xa0{token}", "{name}={token}\xa0", "\xa0{name}={token}", "{name}\x85={token}",
+    "{name}=a; {name}=b; {name}=c; {name}=d; {name}={token}", "{name}={token}; {name}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize(("name", "path"), [(ACCESS, "/me"), (REFRESH, "/needs-refresh")])
+async def test_no_spelling_of_a_refused_token_is_taken(
+    clock: RealClock, name: str, path: str, spelling: str
+) -> None:
+    site, copy = await ended(clock)
+    header = ("cookie", spelling.format(name=name, token=copy.values()[name]))
+
+    response = await copy.send(path, headers=[header], cookies={})
+
+    assert response.status in (401, 422)
+    assert site.seen == []
+
+
+async def test_behind_a_good_token_a_refused_one_does_not_count(clock: RealClock) -> None:
+    site, copy = await ended(clock)
+    mallory = Browser(site.browser.app, clock)
+    await site.sign_in("bob", mallory)
+    good, refused = mallory.values()[ACCESS], copy.values()[ACCESS]
+    for text in (
+        f'{ACCESS}={good}; {ACCESS}="{refused}"',
+        f"{ACCESS}={good}; \xa0{ACCESS}={refused}",
+    ):
+        response = await mallory.send("/me", headers=[("cookie", text)], cookies={})
+        assert response.json()["sub"] == "bob"
+
+
+async def test_a_prefix_inside_the_header_does_not_help(clock: RealClock) -> None:
+    site, copy = await ended(clock, JWT_TOKEN_LOCATION=["headers", "cookies"])
+    raw = copy.values()[ACCESS]
+    for value in (f"{raw[:9]}Bearer {raw[9:]}", f"Basic {raw}", f"xBearer {raw}"):
+        response = await copy.send("/me", headers=[("authorization", value)], cookies={})
+        assert response.status in (401, 422)
+    assert site.seen == []
+
+
+# --- claims ---------------------------------------------------------------------------------------
+
+
+@fronts
+async def test_a_privilege_that_was_taken_does_not_come_back(clock: RealClock, front: Any) -> None:
+    site = await signed_in(clock, front, left=OVER, access={"data": {"role": "admin", "team": 7}})
+    for _ in range(2):
+        assert (await site.browser.get("/me")).json()["role"] == "admin"
+        clock.advance(HOUR)
+    less = site.auth.create_access_token("alice", data={"role": "user", "team": 7})
+    site.browser.put(ACCESS, less)
+    clock.advance(HOUR)
+    for _ in range(3):
+        claims = (await site.browser.get("/me")).json()
+        assert (claims.get("role"), claims["team"]) == (None, 7)
+        clock.advance(HOUR)
+
+
+@fronts
+async def test_one_that_was_lent_does_not_stay(clock: RealClock, front: Any) -> None:
+    site = await signed_in(clock, front)
+    clock.advance(MINUTE)
+    minutes = timedelta(minutes=2)
+    site.browser.put(
+        ACCESS, site.auth.create_access_token("alice", data={"sudo": True}, expiry=minutes)
+    )
+    assert (await site.browser.get("/me")).json()["sudo"] is True
+    for _ in range(2):
+        clock.advance(5 * DAY)
+        assert "sudo" not in (await site.browser.get("/me")).json()
+
+
+@fronts
+async def test_another_login_lends_nothing(clock: RealClock, front: Any) -> None:
+    site = await signed_in(clock, front)
+    clock.advance(HOUR)
+    boss = site.auth.create_access_token("alice", data={"role": "admin"})
+    clock.advance(HOUR)
+    site.browser.put(ACCESS, boss)
+
+    assert "role" not in (await site.browser.get("/me")).json()
+
+
+# --- the rest -------------------------------------------------------------------------------------
+
+
+async def test_ending_all_others_spares_the_session_of_the_request(clock: RealClock) -> None:
+    """An access token of AuthX names no session; the refresh token beside it does."""
+    site = await signed_in(clock, "stored")
+    other = Browser(site.browser.app, clock)
+    await site.sign_in("alice", other)
+    assert site.issuer is not None
+    endpoint = Browser(SessionsEndpoint(site.issuer), clock)
+    endpoint.jar = site.browser.jar
+    clock.advance(5)
+
+    assert (await endpoint.request("/", "DELETE")).status == 204
+
+    clock.advance(LIFETIME)
+    assert (await site.browser.get("/me")).status == 200
+
+
+async def test_a_handler_that_blocklists_what_it_sees_has_signed_out(clock: RealClock) -> None:
+    """The request was due, so what it sees is a token that no browser has yet."""
+    site = await signed_in(clock, "stored", left=OVER)
+
+    def sign_out() -> None:
+        site.blocked |= {site.browser.values()[REFRESH]}
+
+    site.meanwhile = sign_out
+    response = await site.browser.get("/slow")
+
+    assert response.set_cookies == []
+    clock.advance(HOUR)
+    assert (await site.browser.get("/me")).status in (401, 422)
+
+
+@pytest.mark.parametrize("seconds", [600, 60])
+def test_the_threshold_may_be_a_number(clock: RealClock, seconds: int) -> None:
+    config = make_site(clock, "nothing").auth.config
+    config.JWT_IMPLICIT_REFRESH_DELTATIME = seconds
+
+    before = authx_issuer(config, store=MemoryStore()).config.refresh_before
+
+    assert before == timedelta(seconds=seconds)
