@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	if $$python -c '$(FITS)' 2>/dev/null; then echo $$python; break; fi; done)
 BIN = .venv/bin
 
-.PHONY: help demo test check bench model clean
+.PHONY: help demo test check bench model matrix clean
 
 help:
 	@echo 'make demo    watch a session refresh itself, on a page on this machine'
@@ -15,6 +15,7 @@ help:
 	@echo 'make check   lint, formatting, types'
 	@echo 'make bench   measure against a bare application and the alternatives'
 	@echo 'make model   explore the rotation protocol exhaustively'
+	@echo 'make matrix  the token and attack suites on every version that is promised'
 	@echo 'make clean   remove .venv and everything generated'
 
 demo: .venv/.demo
@@ -35,8 +36,11 @@ bench: .venv/.dev
 model: .venv/.dev
 	$(BIN)/python -m tests.model
 
+matrix: .venv/.dev
+	$(BIN)/python -m tests.versions
+
 clean:
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .matrix build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

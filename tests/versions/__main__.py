@@ -61,7 +61,7 @@ def cells() -> Iterator[Cell]:
         yield Cell(f"pyjwt-{version}", pins=(f"pyjwt=={version}",))
     for version in STARLETTE:
         yield Cell(f"starlette-{version}", pins=(f"starlette=={version}",))
-    oldest = ("pyjwt==2.13.0", "starlette==1.0.0", "itsdangerous==2.2.0", "anyio==4.0.0")
+    oldest = ("pyjwt==2.13.0", "starlette==1.0.0", "itsdangerous==2.2.0", "anyio==4.1.0")
     yield Cell("oldest", pins=oldest)
 
 
