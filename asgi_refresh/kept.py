@@ -4,6 +4,7 @@ Sessions in a store: how they begin, how they end, and what a login tidies up be
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from typing import Final
 
@@ -14,7 +15,7 @@ from .devices import device_label
 from .errors import StoreUnavailable
 from .events import Client, Event, EventHook
 from .grants import Grant
-from .legacy import is_adopted
+from .legacy import is_adopted, is_stray
 from .mint import Mint
 from .sessions import Revocation, Session
 from .store import Store
@@ -91,6 +92,8 @@ class Kept:
             await self._end_as_kept(session, reason, client)
         elif is_adopted(session_id):
             await self._adoption.end(session_id)  # before it has begun
+        elif is_stray(session_id) and session_id not in self._refused():
+            await self.end(session_id, reason=reason, client=client)  # once: it may come again
 
     async def _end_as_kept(self, session: Session, why: str, client: Client | None) -> None:
         await self.end(session.id, subject=session.subject, reason=why, client=client)
@@ -127,6 +130,9 @@ class Kept:
         now = self._mint.clock()
         # A peer's clock may be ahead when it mints, and behind when it looks.
         return Revocation(session_id, now, now + self._mint.access_lifetime + 2 * self._leeway)
+
+    def _refused(self) -> Container[str]:
+        return () if self.denylist is None else self.denylist.by_session
 
     def _note(self, revocation: Revocation) -> None:
         if self.denylist is not None:

@@ -18,7 +18,8 @@ from .errors import ConfigurationError
 from .sessions import Session, affinity
 from .tokens import RefreshToken
 
-_MARK: Final = "l"  # in the place of a hex digit: no id that is drawn has it
+_ADOPTED: Final = "l"  # in the place of a hex digit: no id that is drawn has it
+_STRAY: Final = "p"
 _AFTER_AFFINITY: Final = 4
 
 
@@ -112,11 +113,25 @@ def adoptable(token: LegacyToken, *, now: float, lifetime: float) -> RefreshToke
 
 
 def adopted_id(subject: str, token_id: str) -> str:
-    """Return the id of the session that begins with a token."""
-    digest = hashlib.sha256(f"{len(subject)} {subject} {token_id}".encode(errors="surrogatepass"))
-    return f"{affinity(subject)}{_MARK}{digest.hexdigest()[:27]}"
+    """Return the id of the session that begins with a refresh token."""
+    return _derived(subject, token_id, _ADOPTED)
 
 
 def is_adopted(session_id: str) -> bool:
     """Return whether a session began with a token of an earlier system."""
-    return session_id[_AFTER_AFFINITY : _AFTER_AFFINITY + 1] == _MARK
+    return session_id[_AFTER_AFFINITY : _AFTER_AFFINITY + 1] == _ADOPTED
+
+
+def stray_id(subject: str, token_id: str) -> str:
+    """Return the id that stands for an access token of no session, so that it can be revoked."""
+    return _derived(subject, token_id, _STRAY)
+
+
+def is_stray(session_id: str) -> bool:
+    """Return whether it is the id of an access token of no session."""
+    return session_id[_AFTER_AFFINITY : _AFTER_AFFINITY + 1] == _STRAY
+
+
+def _derived(subject: str, token_id: str, mark: str) -> str:
+    digest = hashlib.sha256(f"{len(subject)} {subject} {token_id}".encode(errors="surrogatepass"))
+    return f"{affinity(subject)}{mark}{digest.hexdigest()[:27]}"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from typing import Any, Final, cast
 
 import jwt
@@ -19,8 +18,8 @@ import jwt
 from asgi_refresh.claims import is_identifier, number
 from asgi_refresh.cookies import MAX_COOKIE, Cookie
 from asgi_refresh.errors import InvalidTokenError
-from asgi_refresh.legacy import adopted_id
-from asgi_refresh.sessions import FrozenDict, Session, affinity, freeze
+from asgi_refresh.legacy import adopted_id, stray_id
+from asgi_refresh.sessions import FrozenDict, Session, freeze
 from asgi_refresh.signers import Mac
 from asgi_refresh.tokens import MAX_TOKEN, AccessToken, RefreshToken
 
@@ -119,8 +118,7 @@ class PairProfile:
         claims = self.read(raw, "access")
         if not is_of_session(claims):
             # Its own, so that it can be revoked; nothing is refreshed in its name.
-            digest = sha256(token_id(claims, raw).encode()).hexdigest()
-            claims["sid"] = f"{affinity(claims['sub'])}p{digest[:27]}"
+            claims["sid"] = stray_id(claims["sub"], token_id(claims, raw))
             claims["gen"] = 0
         claims["jti"] = str(claims.get("jti", claims["sid"]))
         claims["auth_time"] = claims["iat"] if claims.get("fresh") is True else 0
