@@ -4,7 +4,6 @@ Sessions in a store: how they begin, how they end, and what a login tidies up be
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import replace
 from typing import Final
 
@@ -92,8 +91,8 @@ class Kept:
             await self._end_as_kept(session, reason, client)
         elif is_adopted(session_id):
             await self._adoption.end(session_id)  # before it has begun
-        elif is_stray(session_id) and session_id not in self._refused():
-            await self.end(session_id, reason=reason, client=client)  # once: it may come again
+        elif is_stray(session_id) and self._is_news(session_id):
+            await self.end(session_id, reason=reason, client=client)
 
     async def _end_as_kept(self, session: Session, why: str, client: Client | None) -> None:
         await self.end(session.id, subject=session.subject, reason=why, client=client)
@@ -131,8 +130,9 @@ class Kept:
         # A peer's clock may be ahead when it mints, and behind when it looks.
         return Revocation(session_id, now, now + self._mint.access_lifetime + 2 * self._leeway)
 
-    def _refused(self) -> Container[str]:
-        return () if self.denylist is None else self.denylist.by_session
+    def _is_news(self, session_id: str) -> bool:
+        """Whether its revocation would tell anything: the token may be sent over and over."""
+        return self.denylist is not None and session_id not in self.denylist.by_session
 
     def _note(self, revocation: Revocation) -> None:
         if self.denylist is not None:
