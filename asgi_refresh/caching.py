@@ -7,7 +7,7 @@ the next visitor in as somebody else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeAlias
 
 Headers: TypeAlias = list[tuple[bytes, bytes]]
@@ -32,23 +32,39 @@ def is_shared_cacheable(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     )
 
 
-def forbid_caching(headers: Headers) -> Headers:
-    """Return *headers* with `Cache-Control: private, no-store` in place of all they said before."""
+def forbid_caching(headers: Headers, *, merged: bool = False) -> Headers:
+    """
+    Return *headers* with `Cache-Control: private, no-store` in place of all they said before.
+
+    *merged* is for a 304: a cache keeps what that does not say of the response it has (RFC 9111,
+    4.3.4), so what outranks Cache-Control there is said, too.
+    """
     kept = [
         (name, value)
         for name, value in headers
         if name.lower() not in _CACHE_HEADERS and not name.lower().endswith(b"-cdn-cache-control")
     ]
     kept.append((b"cache-control", b"private, no-store"))
+    if merged:
+        kept += [(b"cdn-cache-control", b"no-store"), (b"surrogate-control", b"no-store")]
     return kept
 
 
-def vary_on_cookie(headers: Headers) -> Headers:
-    """Return *headers* with Cookie among the members of Vary; `*` and an existing one suffice."""
-    members = list(_members(headers, b"vary"))
-    if b"cookie" in members or b"*" in members:
+def vary_on(headers: Headers, names: Sequence[bytes]) -> Headers:
+    """
+    Return *headers* with *names* among the members of Vary, in one line; `*` says all.
+
+    nginx before 1.23 goes by the last of several lines.
+    """
+    lines = [value.strip(b" \t,") for name, value in headers if name.lower() == b"vary"]
+    members = set(_members(headers, b"vary"))
+    missing = [name for name in names if name.lower() not in members]
+    if b"*" in members:
+        lines, missing = ([b"*"] if len(lines) > 1 else lines), []
+    if not missing and sum(name.lower() == b"vary" for name, _ in headers) == 1:
         return headers
-    return [*headers, (b"vary", b"Cookie")]
+    line = b", ".join([*filter(None, lines), *missing])
+    return [(name, value) for name, value in headers if name.lower() != b"vary"] + [(b"vary", line)]
 
 
 def _members(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> Iterator[bytes]:

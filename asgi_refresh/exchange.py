@@ -14,7 +14,7 @@ import anyio
 from starlette.types import Message, Send
 
 from .auth import Auth
-from .caching import Headers, forbid_caching, is_shared_cacheable, vary_on_cookie
+from .caching import Headers, forbid_caching, is_shared_cacheable, vary_on
 from .credentials import Credentials, client_of, read_cookies, request_headers
 from .credentials import Headers as RequestHeaders
 from .errors import AccessDeniedError, ClaimsUnavailable, InvalidTokenError, StoreUnavailable
@@ -199,13 +199,13 @@ class Exchange:
         own = Own(headers, self._shell.goes_with, now=self._shell.issuer.clock())
         due = await self._due(message.get("status", 101), headers, own)
         cookies = own.leaves(due)
-        if cookies:
-            headers = forbid_caching(headers)
+        if cookies or own:
+            headers = forbid_caching(headers, merged=message.get("status") == 304)
             headers += [(b"set-cookie", value) for _, value in cookies]
         if self._signed_out:
             headers += self._shell.clearing
-        if self._scope["type"] == "http" and (cookies or self._auth._state & READ):
-            headers = vary_on_cookie(headers)
+        if self._scope["type"] == "http" and (cookies or own or self._auth._state & READ):
+            headers = vary_on(headers, self._shell.varies_on)
         return {**message, "headers": headers} if headers else message
 
     async def _due(self, status: int, headers: Headers, own: Own) -> Cookies:
@@ -272,7 +272,7 @@ class Exchange:
         # A logout that came before a login that is not granted is left for `finish`.
         self._auth._intent = intent.without_promises() if intent and promised else None
         self._auth._state |= REPLACED
-        headers = [(b"vary", b"Cookie")] + [(b"set-cookie", value) for _, value in cookies]
+        headers = vary_on([(b"set-cookie", value) for _, value in cookies], self._shell.varies_on)
         headers += self._shell.clearing if self._signed_out else []
         if status == 503:
             retry = ceil(self._shell.issuer.mint.timeout)

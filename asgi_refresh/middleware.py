@@ -69,6 +69,7 @@ class RefreshMiddleware:
         self._guards = self._shell.guards
         self._most = config.max_cookie_header
         self._refresh_before = self._shell.refresh_before
+        self._vary = (b"vary", b", ".join(self._shell.varies_on))
         self._begin: _Start = self._start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -188,7 +189,7 @@ class RefreshMiddleware:
             else:
                 auth._state = state | STARTED
                 if state:
-                    message = {**message, "headers": [*headers, (b"vary", b"Cookie")]}
+                    message = {**message, "headers": [*headers, self._vary]}
                 return send(message)
         if state & STARTED or auth._scope is None:
             return _dropped() if state & REPLACED else send(message)

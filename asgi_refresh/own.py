@@ -35,6 +35,9 @@ class Own:
     def __contains__(self, name: object) -> bool:
         return name in self._deletes
 
+    def __bool__(self) -> bool:
+        return bool(self._deletes)
+
     def deletes(self, names: Iterable[bytes]) -> bool:
         """Return whether one of *names* is deleted."""
         return any(self._deletes.get(name) for name in names)

@@ -66,6 +66,8 @@ class Shell(Generic[E]):
         self._warned = self._warned_large = False
         directives = ", ".join(f'"{directive}"' for directive in config.clear_site_data)
         self.clearing: Headers = [(b"clear-site-data", directives.encode())] if directives else []
+        # Who asks with a token in a header must not be answered with somebody else's page either.
+        self.varies_on = (b"Cookie", b"Authorization") if config.bearer else (b"Cookie",)
         self.refresh_before = config.refresh_before.total_seconds()
 
     def auth(

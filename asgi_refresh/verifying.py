@@ -9,7 +9,7 @@ from typing import cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .auth import Auth, Shell
-from .caching import vary_on_cookie
+from .caching import vary_on
 from .cookies import collect
 from .credentials import Headers, bearer_token, cookie_header, newest_access, request_headers
 from .decide import sole
@@ -51,6 +51,8 @@ class VerifierMiddleware:
         self._name = None if cookie is None else cookie.encode()
         self._bearer, self._key, self._starlette = bearer, scope_key, starlette
         self._most = max_cookie_header
+        looked_at = ((b"Cookie", cookie is not None), (b"Authorization", bearer))
+        self._varies_on = [name for name, looked in looked_at if looked]
         self.refresh = None  # no cookie of ours: a `RefreshMiddleware` behind does its own work
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,8 +66,8 @@ class VerifierMiddleware:
             scope["auth"] = scope["user"] = auth
 
         async def forward(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._name and auth._state & READ:
-                headers = vary_on_cookie(list(message.get("headers") or ()))
+            if message["type"] == "http.response.start" and auth._state & READ:
+                headers = vary_on(list(message.get("headers") or ()), self._varies_on)
                 message = {**message, "headers": headers}
             await send(message)
 

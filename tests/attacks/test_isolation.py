@@ -156,7 +156,7 @@ async def test_AB_91_installed_again_further_in_it_does_nothing_more(
         assert (site.store.count("get"), site.store.count("replace")) == (1, 1)
         [session] = await site.issuer.sessions("alice")
         assert session.current == 2
-    assert response.header("vary") == "Cookie"
+    assert response.header("vary") == "Cookie, Authorization"
 
 
 @pytest.mark.parametrize("path", ["/login", "/logout"])

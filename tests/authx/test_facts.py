@@ -346,7 +346,7 @@ async def test_S7_a_response_for_shared_caches_carries_no_cookie(
     assert (shared.set_cookies, shared.header("cache-control")) == ([], "public, max-age=3600")
     assert given(other) == BOTH
     assert other.header("cache-control") == "private, no-store"
-    assert other.header("vary") == "Cookie"
+    assert other.header("vary") == "Cookie"  # AuthX is told to look for no header
 
 
 @fronts

@@ -394,7 +394,7 @@ async def test_S7_a_response_that_may_be_cached_carries_no_token(
     assert cached.header("cache-control") == "public, max-age=3600"
     assert ACCESS in given(kept)
     assert kept.header("cache-control") == "private, no-store"
-    assert kept.header("vary") == "Cookie"
+    assert kept.header("vary") == "Cookie, Authorization"
 
 
 @modes

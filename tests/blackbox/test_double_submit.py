@@ -358,7 +358,7 @@ async def test_the_page_is_given_it_and_varies_with_the_cookie(clock: Clock) -> 
     stranger = await Browser(site.browser.app, clock).get("/")
 
     assert page.json()["csrf"] == site.browser.values()[CSRF]
-    assert page.header("vary") == "Cookie"
+    assert page.header("vary") == "Cookie, Authorization"
     assert stranger.json()["csrf"] is None
 
 

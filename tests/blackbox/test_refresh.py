@@ -277,7 +277,7 @@ async def test_a_response_with_a_token_may_not_be_cached(
     response = await site.browser.get("/")
 
     assert response.header("cache-control") == "private, no-store"
-    assert response.header("vary") == "Cookie"
+    assert response.header("vary") == "Cookie, Authorization"
 
 
 async def test_what_the_application_said_to_caches_is_replaced(clock: Clock) -> None:
@@ -305,11 +305,13 @@ async def test_what_the_application_said_to_caches_is_replaced(clock: Clock) -> 
 @pytest.mark.parametrize(
     ("said", "sent"),
     [
-        ([b"Accept-Encoding"], ["Accept-Encoding", "Cookie"]),
-        ([b"accept, cookie"], ["accept, cookie"]),
-        ([b"Origin", b" COOKIE\t"], ["Origin", " COOKIE\t"]),
+        ([b"Accept-Encoding"], ["Accept-Encoding, Cookie, Authorization"]),
+        ([b"accept, cookie"], ["accept, cookie, Authorization"]),
+        ([b"AUTHORIZATION,cookie"], ["AUTHORIZATION,cookie"]),
+        ([b"Origin", b" COOKIE\t"], ["Origin, COOKIE, Authorization"]),
         ([b"*"], ["*"]),
-        ([b"Cookie-Consent"], ["Cookie-Consent", "Cookie"]),
+        ([b"*", b"Accept"], ["*"]),
+        ([b"Cookie-Consent"], ["Cookie-Consent, Cookie, Authorization"]),
     ],
 )
 async def test_vary_is_merged(clock: Clock, said: list[bytes], sent: list[str]) -> None:
@@ -328,7 +330,7 @@ async def test_a_response_to_who_it_is_varies_with_the_cookie(clock: Clock) -> N
 
     response = await site.browser.get("/")
 
-    assert response.header("vary") == "Cookie"
+    assert response.header("vary") == "Cookie, Authorization"
     assert response.header("cache-control") is None
 
 
@@ -369,7 +371,7 @@ async def test_every_way_to_read_auth_makes_the_response_vary(
 
     response = await site.browser.get("/")
 
-    assert response.all("vary") == ["Accept", "Cookie"]
+    assert response.all("vary") == ["Accept, Cookie, Authorization"]
 
 
 async def test_the_cookies_have_these_attributes_and_no_others(clock: Clock) -> None:
@@ -614,7 +616,7 @@ async def test_every_final_status_carries_the_cookies(clock: Clock, status: int)
     assert response.status == status
     assert given(response) == {ACCESS, REFRESH}
     assert response.header("cache-control") == "private, no-store"
-    assert response.header("vary") == "Cookie"
+    assert response.header("vary") == "Cookie, Authorization"
 
 
 # --- a response that shared caches keep -----------------------------------------------------------
@@ -724,7 +726,7 @@ async def test_the_final_response_varies_with_the_cookie_and_the_interim_one_doe
     messages = await messages_of(site.browser.app, site.browser.scope("/", "GET"))
 
     assert messages[0] is hints
-    assert messages[1]["headers"] == [(b"vary", b"Cookie")]
+    assert messages[1]["headers"] == [(b"vary", b"Cookie, Authorization")]
 
 
 @pytest.mark.parametrize("signed_in", [True, False])

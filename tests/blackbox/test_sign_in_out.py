@@ -119,7 +119,7 @@ async def test_a_login_sets_both_cookies_of_the_new_subject(clock: Clock, stored
     assert response.status == 200
     assert given(response) == {ACCESS, REFRESH} == set(response.cookies)
     assert response.header("cache-control") == "private, no-store"
-    assert response.header("vary") == "Cookie"
+    assert response.header("vary") == "Cookie, Authorization"
     payload = site.issuer.verify(response.cookies[ACCESS])
     assert (payload["sub"], payload["role"]) == ("bob", "guest")
 
@@ -874,7 +874,7 @@ async def test_an_answer_that_deletes_cookies_varies_with_them(clock: Clock) -> 
 
     response = await site.browser.post("/")
 
-    assert response.header("vary") == "Cookie"
+    assert response.header("vary") == "Cookie, Authorization"
 
 
 async def test_a_failed_logout_drops_every_message_of_the_application(clock: Clock) -> None:
@@ -2080,7 +2080,7 @@ async def test_require_auth_answers_401_with_a_challenge(
     site = make_site(clock, app)
     headers = [("authorization", f"Bearer {token}")] if token else []
 
-    assert (await site.browser.get("/", headers=headers)).header("vary") == "Cookie"
+    assert (await site.browser.get("/", headers=headers)).header("vary") == "Cookie, Authorization"
 
 
 async def test_require_auth_closes_an_anonymous_websocket_with_1008(clock: Clock) -> None:

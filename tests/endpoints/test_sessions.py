@@ -108,7 +108,7 @@ async def test_asking_for_the_session_refreshes_it(clock: Clock) -> None:
 async def test_it_varies_on_the_cookie(clock: Clock) -> None:
     alice = await Site(clock).signed_in()
 
-    assert (await alice.get(SESSION)).header("vary") == "Cookie"
+    assert (await alice.get(SESSION)).header("vary") == "Cookie, Authorization"
 
 
 @pytest.mark.parametrize("path", [SESSION, SESSIONS])

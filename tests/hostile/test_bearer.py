@@ -355,4 +355,4 @@ async def test_a_bearer_request_varies_with_the_cookie_all_the_same(clock: Clock
     sent = await run(wrapped(issuer), http(headers=[bearer(await issuer.issue("alice"))]))
 
     assert json.loads(sent[1]["body"])["subject"] == "alice"
-    assert (b"vary", b"Cookie") in sent[0]["headers"]
+    assert (b"vary", b"Cookie, Authorization") in sent[0]["headers"]

@@ -431,7 +431,7 @@ async def test_the_answer_to_a_refused_login_varies_and_is_kept_by_no_cache(
 
     response = await client.post("/login", headers=[FOREIGN])
 
-    assert response.header("vary") == "Cookie"
+    assert response.header("vary") == "Cookie, Authorization"
     assert response.header("cache-control") == "private, no-store"
 
 

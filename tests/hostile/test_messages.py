@@ -120,7 +120,10 @@ async def test_reading_auth_adds_vary_to_headers_of_any_shape(clock: Clock, shap
 
     [message] = await run(app, scope)
 
-    assert [(bytes(n), bytes(v)) for n, v in message["headers"]] == [*PLAIN, (b"vary", b"Cookie")]
+    assert [(bytes(n), bytes(v)) for n, v in message["headers"]] == [
+        *PLAIN,
+        (b"vary", b"Cookie, Authorization"),
+    ]
 
 
 async def test_a_start_without_headers_gets_the_cookies_of_a_refresh(clock: Clock) -> None:
@@ -135,7 +138,9 @@ async def test_a_start_without_headers_stays_sound(clock: Clock, read: bool) -> 
 
     [message] = await run(app, scope)
 
-    assert list(message.get("headers", [])) == ([(b"vary", b"Cookie")] if read else [])
+    assert list(message.get("headers", [])) == (
+        [(b"vary", b"Cookie, Authorization")] if read else []
+    )
 
 
 @pytest.mark.parametrize("way", [warm, due])
@@ -229,7 +234,7 @@ async def test_an_interim_response_passes_by_identity_and_the_final_one_varies(
     sent = await run(app, scope)
 
     assert sent[0] is interim
-    assert sent[1]["headers"] == [(b"vary", b"Cookie")]
+    assert sent[1]["headers"] == [(b"vary", b"Cookie, Authorization")]
 
 
 # --- starts that come oddly -----------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_refresh.caching import Headers, forbid_caching, is_shared_cacheable, vary_on_cookie
+from asgi_refresh.caching import Headers, forbid_caching, is_shared_cacheable, vary_on
 
 PRIVATE = (b"cache-control", b"private, no-store")
 
@@ -130,6 +130,8 @@ def test_what_was_forbidden_never_invites(headers: Headers) -> None:
     assert [h for h in forbidden if h[0].lower() == b"cache-control"] == [PRIVATE]
 
 
+COOKIE = (b"Cookie",)
+
 # --- Vary -----------------------------------------------------------------------------------------
 
 
@@ -152,13 +154,28 @@ def test_what_was_forbidden_never_invites(headers: Headers) -> None:
 def test_a_vary_that_says_it_already_stays_as_it_is(value: bytes) -> None:
     headers = [(b"content-type", b"text/html"), (b"VARY", value)]
 
-    assert vary_on_cookie(headers) == headers
+    assert vary_on(headers, COOKIE) == headers
 
 
-def test_the_second_of_two_vary_headers_counts_too() -> None:
-    headers = [(b"vary", b"accept"), (b"Vary", b"origin, Cookie")]
+def test_two_lines_become_one() -> None:
+    """nginx before 1.23 goes by the last."""
+    headers = [(b"vary", b"accept"), (b"x", b"y"), (b"Vary", b"origin, Cookie")]
 
-    assert vary_on_cookie(headers) == headers
+    assert vary_on(headers, COOKIE) == [(b"x", b"y"), (b"vary", b"accept, origin, Cookie")]
+    assert vary_on([(b"vary", b"*"), (b"Vary", b"a")], COOKIE) == [(b"vary", b"*")]
+
+
+def test_only_what_is_missing_is_added() -> None:
+    both = (b"Cookie", b"Authorization")
+
+    assert vary_on([(b"Vary", b"authorization")], both) == [(b"vary", b"authorization, Cookie")]
+    assert vary_on([], both) == [(b"vary", b"Cookie, Authorization")]
+
+
+def test_a_304_overrides_what_a_cache_has() -> None:
+    names = [name for name, _ in forbid_caching(FRIENDLY, merged=True)]
+
+    assert names == [b"cache-control", b"cdn-cache-control", b"surrogate-control"]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +183,6 @@ def test_the_second_of_two_vary_headers_counts_too() -> None:
     [
         [],
         [(b"vary", b"Accept")],
-        [(b"vary", b"")],
         [(b"Vary", b"Set-Cookie")],
         [(b"vary", b"Cookies, x-cookie")],
         [(b"vary", b"cookie cookie")],
@@ -176,18 +192,22 @@ def test_the_second_of_two_vary_headers_counts_too() -> None:
     ],
 )
 def test_any_other_response_is_given_a_vary(headers: Headers) -> None:
-    assert vary_on_cookie(headers) == [*headers, (b"vary", b"Cookie")]
+    said = [value for name, value in headers if name.lower() == b"vary"]
+    others = [header for header in headers if header[0].lower() != b"vary"]
+    merged = b", ".join([*said, b"Cookie"])
+
+    assert vary_on(headers, COOKIE) == [*others, (b"vary", merged)]
 
 
 @given(headers=headers_of_any_kind)
 def test_what_varies_is_not_told_twice(headers: Headers) -> None:
-    once = vary_on_cookie(headers)
+    once = vary_on(headers, COOKIE)
 
-    assert vary_on_cookie(once) == once
+    assert vary_on(once, COOKIE) == once
 
 
 def test_varying_leaves_the_given_list_alone() -> None:
     headers: Headers = [(b"vary", b"Accept")]
-    vary_on_cookie(headers)
+    vary_on(headers, COOKIE)
 
     assert headers == [(b"vary", b"Accept")]

@@ -136,9 +136,10 @@ async def test_who_asked_varies_on_the_cookie(clock: Clock) -> None:
     async def silent(scope: Any, receive: Any, send: Any) -> None:
         await answer(send)
 
-    assert (await get(behind(clock), clock)).header("vary") == "Cookie"
+    assert (await get(behind(clock), clock)).header("vary") == "Cookie, Authorization"
     assert (await get(behind(clock, silent), clock)).header("vary") is None
-    assert (await get(behind(clock, cookie=None), clock)).header("vary") is None
+    assert (await get(behind(clock, cookie=None), clock)).header("vary") == "Authorization"
+    assert (await get(behind(clock, bearer=False), clock)).header("vary") == "Cookie"
 
 
 async def test_it_sets_no_cookie(clock: Clock) -> None:
