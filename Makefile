@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	if $$python -c '$(FITS)' 2>/dev/null; then echo $$python; break; fi; done)
 BIN = .venv/bin
 
-.PHONY: help demo test check bench model matrix clean
+.PHONY: help demo test check bench model matrix fuzz caches clean
 
 help:
 	@echo 'make demo    watch a session refresh itself, on a page on this machine'
@@ -15,6 +15,8 @@ help:
 	@echo 'make check   lint, formatting, types'
 	@echo 'make bench   measure against a bare application and the alternatives'
 	@echo 'make model   explore the rotation protocol exhaustively'
+	@echo 'make fuzz    feed the readers hostile bytes, five targets for a minute each'
+	@echo 'make caches  try nginx, Apache, Varnish and Squid in front, where they are installed'
 	@echo 'make matrix  the token and attack suites on every version that is promised'
 	@echo 'make clean   remove .venv and everything generated'
 
@@ -35,6 +37,13 @@ bench: .venv/.dev
 
 model: .venv/.dev
 	$(BIN)/python -m tests.model
+
+fuzz: .venv/.dev
+	$(BIN)/python -m tests.fuzz --seconds 60
+
+# CACHES='nginx squid' chooses some of them.
+caches: .venv/.dev
+	$(BIN)/python -m tests.caches $(CACHES)
 
 matrix: .venv/.dev
 	$(BIN)/python -m tests.versions

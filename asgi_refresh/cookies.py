@@ -170,11 +170,12 @@ def keep_only(header: bytes, keep: Mapping[bytes, bytes | None]) -> bytes:
     found: set[bytes] = set()
     pairs = header.split(b";")
     for pair in pairs:
-        name, _, value = pair.partition(b"=")
+        name, equals, value = pair.partition(b"=")
         bare = name.strip(_BLANK)
+        plain = equals and (name.strip(_WHITE), value.strip(_WHITE)) == (bare, keep.get(bare))
         if bare not in keep:
             left.append(pair)
-        elif (name.strip(_WHITE), value.strip(_WHITE)) == (bare, keep[bare]) and bare not in found:
+        elif plain and bare not in found:
             left.append(pair)
             found.add(bare)
     return header if len(left) == len(pairs) else b";".join(left).strip(_WHITE)

@@ -20,6 +20,7 @@ from asgi_refresh.cookies import (
     MAX_AGE,
     MAX_COOKIE,
     collect,
+    keep_only,
     parse_date,
     read_set_cookie,
     replace_value,
@@ -734,3 +735,34 @@ def test_a_name_that_leaves_no_room_is_refused() -> None:
     Cookie("a" * 4096)
     with pytest.raises(ConfigurationError, match="name"):
         Cookie("a" * 4097)
+
+
+# --- keeping one of a name ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "left"),
+    [
+        (b"a=1; at=x; b=2", b"a=1; at=x; b=2"),
+        (b"at=x; at=y", b"at=x"),
+        (b"at=y; at=x", b"at=x"),
+        (b"at=x; at=x", b"at=x"),
+        (b'at=x; at="x"', b"at=x"),
+        (b"at=x; \xa0at=y; at\x85=z; a=1", b"at=x; a=1"),
+        (b"at; at=x", b"at=x"),
+        (b" at = x ;a=1", b" at = x ;a=1"),
+        (b"at=xx", b""),
+        (b"bat=x; at2=x", b"bat=x; at2=x"),
+        (b"", b""),
+    ],
+)
+def test_of_a_name_the_one_that_is_meant_is_kept(header: bytes, left: bytes) -> None:
+    assert keep_only(header, {b"at": b"x"}) == left
+
+
+def test_a_header_that_is_as_it_should_be_is_the_same_one() -> None:
+    header = b"a=1; at=x"
+
+    assert keep_only(header, {b"at": b"x"}) is header
+    assert keep_only(header, {b"rt": None}) is header
+    assert keep_only(header, {b"at": None}) == b"a=1"
