@@ -484,7 +484,9 @@ def test_after_replacing_there_is_one_such_cookie(header: bytes) -> None:
 def test_replacing_leaves_every_other_cookie(header: bytes) -> None:
     class Others:
         def __contains__(self, name: object) -> bool:
-            return name not in (b"", b"at")
+            # A name with other blanks around it is one to readers that strip as str does.
+            assert isinstance(name, bytes)
+            return name.decode("latin-1").strip() not in ("", "at")
 
     assert collect(replace_value(header, b"at", b"new"), Others()) == collect(header, Others())
 
