@@ -80,7 +80,13 @@ def load_jwk(jwk: Mapping[str, Any] | str) -> tuple[Any, Any, str, str | None]:
     kid = members.get("kid")
     if kind == "oct":
         return key, None, name, kid
-    return (None, key, name, kid) if "d" not in members else (key, key.public_key(), name, kid)
+    if "d" not in members:
+        return None, key, name, kid
+    public = key.public_key()
+    # PyJWT before 2.14 takes whatever stands beside the private half.
+    if kind == "OKP" and public_jwk(public, name)["x"] != members.get("x"):
+        raise ConfigurationError("this JWK is of two keys: its halves do not belong together")
+    return key, public, name, kid
 
 
 def public_jwk(public: Any, algorithm: str) -> dict[str, Any]:

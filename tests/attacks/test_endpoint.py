@@ -272,7 +272,6 @@ BODIES = [
     b"\xef\xbb\xbf" + b'{"refresh_token": "x"}',
     '{"refresh_token": "x"}'.encode("utf-16"),
     b'{"refresh_token": "\xff"}',
-    b'{"refresh_token": "x", "n": ' + b"[" * 8000 + b"]" * 8000 + b"}",
     b"[" * 16_384,
     b'{"a":' * 3_000,
     b'{"refresh_token": "x", "n": 1e400}',
@@ -289,6 +288,17 @@ async def test_AB_84_a_body_that_says_no_token_is_400(clock: Clock, body: bytes)
     response = await site.post(PATH, JSON, body=body)
 
     assert (response.status, response.json()) == (400, {"error": "invalid_request"})
+    assert site.spy.calls == []
+
+
+async def test_AB_84_nesting_is_no_error(clock: Clock) -> None:
+    """CPython 3.13 reads it, and finds a token that is none; older ones do not."""
+    site, _ = await signed_in(clock)
+    body = b'{"refresh_token": "x", "n": ' + b"[" * 8000 + b"]" * 8000 + b"}"
+
+    response = await site.post(PATH, JSON, body=body)
+
+    assert response.status in (400, 401)
     assert site.spy.calls == []
 
 

@@ -66,12 +66,15 @@ def cells() -> Iterator[Cell]:
 
 
 def interpreter(version: str) -> str | None:
-    """Return a Python of *version*, from the PATH or from pyenv; None without one."""
-    found = shutil.which(f"python{version}")
-    if found is not None:
-        return found
+    """Return a Python of *version* that runs, from the PATH or from pyenv; None without one."""
+    on_path = shutil.which(f"python{version}")
     kept = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
-    return str(kept[-1]) if kept else None
+    for found in [*([on_path] if on_path else []), *map(str, reversed(kept))]:
+        # One on the PATH may be pyenv's stand-in, which runs what is chosen and nothing else.
+        tried = subprocess.run([found, "-c", "import ensurepip"], capture_output=True, check=False)
+        if tried.returncode == 0:
+            return found
+    return None
 
 
 def run(cell: Cell, directory: Path) -> str:
