@@ -65,7 +65,10 @@ class Guarded:
         return await self._mode.still_good(look)
 
     async def _has_any(self, raws: Iterable[bytes]) -> bool:
-        return any([await self._has(raw.decode("latin-1")) for raw in raws])
+        for raw in raws:
+            if await self._has(raw.decode("latin-1")):
+                return True  # whatever the list would say of the others, if it can
+        return False
 
     async def _has(self, raw: str) -> bool:
         try:

@@ -216,8 +216,8 @@ class PairProfile:
             payload = self._payload(
                 session, claims, "refresh", generation, iat=made, exp=session.ends_at
             )
-            payload |= {"jti": refresh_id(session.id, generation, payload["iat"])}
-            payload |= {"orig_iat": int(session.created_at)}
+            payload["jti"] = refresh_id(session.id, generation, payload["iat"])
+            payload["orig_iat"] = int(session.created_at)
             raw = self._sign(payload)
             if len(raw) <= self._room:
                 break
@@ -236,13 +236,14 @@ class PairProfile:
         pair = self._pair
         # AuthX and PyJWT refuse an `iat` that is a moment ahead of their own clock.
         issued = int(iat - pair.leeway)
-        payload: dict[str, Any] = {"aud": pair.audience, "iss": pair.issuer}
-        payload |= {"aud": session.claims.get("aud", pair.audience)}
-        payload |= {"nbf": issued if pair.not_before else None}
-        payload = {name: value for name, value in payload.items() if value is not None}
+        optional = {
+            "aud": session.claims.get("aud", pair.audience),
+            "iss": pair.issuer,
+            "nbf": issued if pair.not_before else None,
+        }
         return {
             **carried(claims),
-            **payload,
+            **{name: value for name, value in optional.items() if value is not None},
             "sub": session.subject,
             "type": kind,
             "csrf": self.csrf_tokens(session.id, session.claims)[0],

@@ -104,6 +104,27 @@ async def test_while_nobody_knows_nothing_is_minted(
 
 
 @fronts
+async def test_one_that_is_on_it_decides_though_it_cannot_tell_of_the_other(
+    clock: RealClock, front: Any
+) -> None:
+    asked: list[str] = []
+
+    def first_only(raw: str) -> bool:
+        if asked:
+            raise OSError("the blocklist is away")
+        asked.append(raw)
+        return True
+
+    site = await signed_in(clock, front, left=OVER, settings={"is_revoked": first_only})
+
+    response = await site.browser.get("/me")
+
+    assert (response.status, given(response)) == (422, set())
+    assert [(e.name, e.reason) for e in site.events] == [("rejected", "revoked_token")]
+    assert len(asked) == 1
+
+
+@fronts
 async def test_it_may_be_a_plain_function(clock: RealClock, front: Any) -> None:
     asked: list[str] = []
     settings = {"is_revoked": asked.append}
