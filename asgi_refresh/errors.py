@@ -48,6 +48,8 @@ TRY_AGAIN: Final = frozenset[Reason](
     {"store_unavailable", "claims_unavailable", "keys_unavailable"}
 )
 """The reasons that say nothing about the user: 503 and not 401, which would end in a sign-in."""
+OVER: Final = frozenset[Reason]({"reused_token", "session_ended", "claims_refused"})
+"""The reasons that say that the session is over: its cookies are of no use any more."""
 
 
 class RefreshError(Exception):

@@ -27,7 +27,7 @@ from .credentials import (
 )
 from .decide import Step, is_top_level_navigation, next_step, route_path, sole
 from .double_submit import accepts, repeated
-from .errors import ClaimsUnavailable, InvalidTokenError, Reason, StoreUnavailable
+from .errors import OVER, ClaimsUnavailable, InvalidTokenError, Reason, StoreUnavailable
 from .events import Event
 from .exchange import Exchange
 from .intents import BY_BEARER, BY_COOKIE, BY_REFRESH, PENDING, How
@@ -38,7 +38,6 @@ from .shell import Shell, refusal
 from .tokens import AccessToken, RefreshToken
 
 _NEVER_REFRESH = frozenset({"OPTIONS", "TRACE", "CONNECT"})
-_OVER = frozenset({"reused_token", "session_ended", "claims_refused"})
 
 
 class CrossOriginRefused(Exception):  # noqa: N818 - an answer, not a fault
@@ -215,7 +214,7 @@ class Inbound:
         try:
             look = await self._issuer.mode.look(token, client=client)
         except (InvalidTokenError, StoreUnavailable, ClaimsUnavailable) as error:
-            if error.reason in _OVER and credentials.legacy:
+            if error.reason in OVER and credentials.legacy:
                 return await self._by_legacy(credentials, error.reason)
             return self._not_refreshed(credentials, access, error.reason)
         await self._check_double_submit(token)  # now: tokens of a dead session refuse no sign-in
@@ -232,7 +231,7 @@ class Inbound:
         self, credentials: Credentials, access: AccessToken | None, reason: Reason
     ) -> Auth:
         alive = access is not None and self._issuer.clock() < access.expires_at
-        if alive and reason not in _OVER:
+        if alive and reason not in OVER:
             self._report(reason, access)
             names, guards = self._shell, self._shell.guards
             raw = credentials.raw
@@ -256,7 +255,7 @@ class Inbound:
         self._down.cookies({shell.access.key: raw, shell.refresh.key: refresh})
         auth = self._auth(None, anonymous(reason))
         carried = shell.deletable.intersection(credentials.names)
-        if reason in _OVER and carried and is_top_level_navigation(self._headers):
+        if reason in OVER and carried and is_top_level_navigation(self._headers):
             auth._state |= PENDING
             shell.exchange(auth).dead = carried
         return auth

@@ -19,7 +19,7 @@ from asgi_refresh.credentials import (
     read_cookies,
     request_headers,
 )
-from asgi_refresh.errors import TRY_AGAIN, InvalidTokenError, Reason, StoreRequiredError
+from asgi_refresh.errors import OVER, TRY_AGAIN, InvalidTokenError, Reason, StoreRequiredError
 from asgi_refresh.events import Event
 from asgi_refresh.grants import Tokens
 from asgi_refresh.intents import SCOPE_KEY
@@ -36,8 +36,6 @@ from .wire import (
     parameters,
     respond,
 )
-
-_OVER = frozenset({"reused_token", "session_ended", "claims_refused"})
 
 
 class InvalidGrant(InvalidTokenError):  # noqa: N818 - as RFC 6749, 5.2 calls it
@@ -196,7 +194,7 @@ class RefreshEndpoint(Endpoint):
         elif auth.reason in TRY_AGAIN:
             await respond(send, self._try_again())
         else:
-            if auth.reason in _OVER:
+            if auth.reason in OVER:
                 auth.logout()  # both cookies are of no use any more
             await respond(send, self._no_good())
 
