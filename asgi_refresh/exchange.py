@@ -101,7 +101,8 @@ class Exchange:
         self._hand_out(grant, [])
 
     async def _logout(self, intent: Intent) -> None:
-        client, self._signed_out = self.client, True
+        # What another site sends without our cookies must not empty the browser, either.
+        client, self._signed_out = self.client, self._auth._foreign is None
         await self._end_everywhere(intent, client)
         failure: StoreUnavailable | None = None
         for session_id in self._sessions(intent):

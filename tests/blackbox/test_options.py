@@ -59,6 +59,18 @@ async def test_a_sign_out_that_could_not_be_written_clears_too(clock: Clock) -> 
     assert (response.status, response.header("clear-site-data")) == (503, SAID)
 
 
+async def test_what_another_site_sends_without_our_cookies_clears_nothing(clock: Clock) -> None:
+    """Anybody may have a browser post a form, and SameSite leaves the cookies at home."""
+    site = make_site(clock, config=CLEARS)
+    foreign = [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")]
+
+    response = await site.browser.post("/logout", headers=foreign)
+
+    assert response.status == 200
+    assert response.header("clear-site-data") is None
+    assert response.header("set-cookie") is None
+
+
 @pytest.mark.parametrize("directive", ["cookies", "*", "Cache", "", "cache\r\nx: y"])
 def test_what_would_not_do_is_refused(directive: str) -> None:
     with pytest.raises(ConfigurationError, match="clear_site_data"):
