@@ -17,7 +17,7 @@ from .decide import OfSession, sole
 from .errors import InvalidTokenError, Reason
 from .events import Client
 from .issuer import Issuer
-from .tokens import AccessToken, RefreshToken
+from .tokens import MAX_TOKEN, AccessToken, RefreshToken
 
 Scope: TypeAlias = Mapping[str, Any]
 Headers: TypeAlias = dict[bytes, list[bytes]]
@@ -158,7 +158,7 @@ def _plain(
     for value, token in genuine.items():
         if token is believed:
             return value
-    if len(values) != 1 or not _PLAIN.match(values[0]):
+    if len(values) != 1 or len(values[0]) > MAX_TOKEN or not _PLAIN.match(values[0]):
         return None  # some readers would make something else of it
     sole_token = genuine.get(values[0])
     over = isinstance(sole_token, AccessToken) and now >= sole_token.expires_at

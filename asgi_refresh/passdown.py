@@ -17,7 +17,7 @@ from .credentials import Headers, bearer_token, client_of, cookie_header
 from .errors import ClaimsUnavailable, InvalidTokenError, Reason, StoreUnavailable
 from .issuer import Issuer
 from .shell import Shell
-from .tokens import AccessToken, RefreshToken
+from .tokens import MAX_TOKEN, AccessToken, RefreshToken
 
 _OTHER_SCHEME = re.compile(rb"(?!bearer)[a-z0-9-]+ ", re.IGNORECASE)
 
@@ -95,6 +95,8 @@ class PassDown:
             return alone and other
         words = value.split()
         raw = raw or (words[-1] if words else b"")
+        if len(raw) > MAX_TOKEN and self._shell.guards:
+            return False  # not read in here, and padding that others skip
         try:
             access = self._issuer.read_access(raw)
         except InvalidTokenError:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asgi_refresh import MemoryStore
+from asgi_refresh import MemoryStore, RefreshMiddleware
 from asgi_refresh.compat.authx import authx_issuer
 from asgi_refresh.endpoints import SessionsEndpoint
 from tests.authx.site import (
@@ -241,3 +241,29 @@ def test_the_threshold_may_be_a_number(clock: RealClock, seconds: int) -> None:
     before = authx_issuer(config, store=MemoryStore()).config.refresh_before
 
     assert before == timedelta(seconds=seconds)
+
+
+# --- padding that some readers skip ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pad", ["~", "a"])
+@pytest.mark.parametrize("name", [ACCESS, REFRESH])
+@pytest.mark.parametrize("by", ["cookie", "authorization"])
+async def test_what_is_too_long_to_be_read_here_is_not_passed_down(
+    clock: RealClock, name: str, by: str, pad: str
+) -> None:
+    """PyJWT before 2.14 takes a signature with anything behind it."""
+    site, copy = await ended(clock)
+    padded = copy.values()[name] + pad * 9000
+    seen: list[bytes] = []
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        seen.extend(value for key, value in scope["headers"] if key == by.encode())
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    assert site.issuer is not None
+    value = f"{name}={padded}; other=1" if by == "cookie" else f"Bearer {padded}"
+    await Browser(RefreshMiddleware(app, site.issuer), clock).get("/", headers=[(by, value)])
+
+    assert seen == ([b"other=1"] if by == "cookie" else [])
