@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from asgi_refresh import Event
+from tests.canary import Canary, listening
 from tests.support import Clock
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -29,3 +31,16 @@ def clock() -> Clock:
 def events() -> list[Event]:
     """Give it to an issuer as `on_event=events.append`."""
     return []
+
+
+@pytest.fixture(scope="session")
+def _listening() -> Iterator[Canary]:
+    with listening() as canary:
+        yield canary
+
+
+@pytest.fixture(autouse=True)
+def canary(_listening: Canary) -> Iterator[Canary]:
+    """No test makes the library tell anybody a token; a test that does takes what was heard."""
+    yield _listening
+    assert not _listening.take(), "a token was told"
