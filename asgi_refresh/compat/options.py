@@ -86,6 +86,7 @@ def issuer_of(
         checks_csrf=checks_csrf,
         stateless=store is None,
         clock=clock,
+        header=_header(option),
         usual=config.access_lifetime.total_seconds(),
         room=MAX_COOKIE - len(config.refresh_cookie.key),
         refreshes=source.refreshes,
@@ -142,9 +143,14 @@ def locations_of(option: Option) -> list[str]:
 
 def _takes_bearer(option: Option, locations: list[str]) -> bool:
     """Return whether a bearer token counts before a cookie: what comes first counts there."""
-    plain = option("JWT_HEADER_NAME") == "Authorization" and option("JWT_HEADER_TYPE") == "Bearer"
     first = next(name for name in locations if name in ("headers", "cookies"))
-    return plain and first == "headers"
+    return first == "headers" and _header(option) == (b"authorization", b"Bearer")
+
+
+def _header(option: Option) -> tuple[bytes, bytes]:
+    """Return the header that the application reads tokens from, and what it wants before one."""
+    name, scheme = (str(option(f"JWT_HEADER_{part}") or "") for part in ("NAME", "TYPE"))
+    return (name or "Authorization").lower().encode(), scheme.encode()
 
 
 def _lifetime(option: Option, kind: str, default: timedelta) -> timedelta:

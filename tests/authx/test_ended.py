@@ -84,6 +84,52 @@ async def test_its_access_token_is_refused_in_the_header_too(clock: RealClock, s
     assert response.status in (401, 422)
 
 
+NAMED: dict[str, tuple[dict[str, Any], str, list[str]]] = {
+    # the settings, the header, and how a token may be spelt in it
+    "another scheme": (
+        {"JWT_HEADER_TYPE": "JWT"}, "authorization",
+        ["JWT {}", "jwt {}", "JWT  {}", "{}", "JWT JWT {}", "xJWT {}", "Basic JWT {}", "JWT {}~"],
+    ),
+    "no scheme": ({"JWT_HEADER_TYPE": ""}, "authorization", ["{}", " {}", "{}\xa0", "{} "]),
+    "another header": (
+        {"JWT_HEADER_NAME": "X-Token"}, "x-token", ["Bearer {}", "{}", "Basic Bearer {}"],
+    ),
+    "both": (
+        {"JWT_HEADER_NAME": "X-Token", "JWT_HEADER_TYPE": "Token"}, "x-token", ["Token {}", "{}"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [ACCESS, REFRESH])
+@pytest.mark.parametrize("named", NAMED)
+async def test_its_tokens_are_refused_in_the_header_that_the_application_reads(
+    clock: RealClock, named: str, name: str
+) -> None:
+    config, header, spellings = NAMED[named]
+    site, copy = await ended(clock, JWT_TOKEN_LOCATION=["headers", "cookies"], **config)
+    await site.sign_in("bob")
+    beside = f"{ACCESS}={site.browser.values()[ACCESS]}"
+    path = "/me" if name == ACCESS else "/needs-refresh"
+    for spelling in spellings:
+        value = spelling.format(copy.values()[name])
+        for cookies in ([], [("cookie", beside)]):
+            headers = [(header, value), *cookies]
+            response = await copy.get(path, cookies={}, headers=headers)
+            assert response.status in (401, 422) or response.json()["sub"] == "bob", value
+
+
+@pytest.mark.parametrize("named", NAMED)
+async def test_a_good_token_in_that_header_passes(clock: RealClock, named: str) -> None:
+    config, header, spellings = NAMED[named]
+    site = await signed_in(clock, "stored", JWT_TOKEN_LOCATION=["headers", "cookies"], **config)
+    raw = site.auth.create_access_token("bob")
+    headers = [(header, spellings[0].format(raw))]
+
+    response = await site.browser.get("/me", headers=headers)
+
+    assert response.json()["sub"] == "bob"
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["refreshed", "AuthX's own"])
 @pytest.mark.parametrize("without_access", [True, False])
 async def test_its_refresh_cookie_is_refused_by_the_refresh_route_of_the_application(

@@ -287,6 +287,37 @@ async def test_a_logout_by_flask_is_final_with_a_store(
         assert (await copy.get("/me")).status == (401 if stored else 200)
 
 
+HEADERS = {"JWT_TOKEN_LOCATION": ["headers", "cookies"]}
+NAMED = [
+    ({}, "authorization", "Basic x,Bearer\t{}"),
+    ({}, "authorization", "bearer x,Bearer\t{}"),
+    ({}, "authorization", "Bearer {}\xa0"),
+    ({}, "authorization", "Bearer {},"),
+    ({"JWT_HEADER_TYPE": "JWT"}, "authorization", "JWT {}"),
+    ({"JWT_HEADER_TYPE": "JWT"}, "authorization", "Basic x,JWT\x1f{}"),
+    ({"JWT_HEADER_TYPE": ""}, "authorization", "{}"),
+    ({"JWT_HEADER_TYPE": ""}, "authorization", ",{}"),
+    ({"JWT_HEADER_NAME": "X-My-Token"}, "x-my-token", "Bearer {}"),
+    ({"JWT_HEADER_NAME": "X-My-Token"}, "x_my-token", "Bearer {}"),
+]
+
+
+@pytest.mark.parametrize(("config", "header", "value"), NAMED)
+async def test_no_spelling_in_a_header_brings_an_ended_session_back(
+    clock: RealClock, config: dict[str, Any], header: str, value: str
+) -> None:
+    """Flask takes fields apart at commas, and each at whatever is white."""
+    async with flask_site(clock, **HEADERS, **config) as site:
+        await sign_in(site)
+        raw = site.browser.values()[ACCESS]
+        await site.browser.post("/logout")
+        clock.advance(2)
+
+        answer = await site.browser.send("/me", headers=[(header, value.format(raw))], cookies={})
+
+        assert answer.status in (401, 422)
+
+
 async def test_a_thief_is_found_out(clock: RealClock) -> None:
     async with flask_site(clock) as site:
         await sign_in(site)
