@@ -8,6 +8,7 @@ client that leaves and a handler that takes its time have changed nothing before
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from math import ceil
 
 import anyio
@@ -21,7 +22,7 @@ from .errors import AccessDeniedError, ClaimsUnavailable, InvalidTokenError, Sto
 from .events import Client, Event
 from .grants import Grant, Look
 from .intents import PENDING, READ, REPLACED, STARTED, Intent
-from .own import Own
+from .own import Own, ousted
 from .sessions import Session
 from .shell import Cookies, Shell, refusal, respond
 
@@ -217,7 +218,7 @@ class Exchange:
             if own.deletes(self._shell.names):
                 auth._intend(logout=True)  # that is how applications log out
             elif status < 400:
-                await self._end_others(own.sets(self._shell.refresh.key))
+                await self._end_ousted(own)
         await self.commit()
         if not self._takes_headers():
             return []
@@ -229,16 +230,18 @@ class Exchange:
             return await self._refreshed(self.look, headers, own)
         return self._shell.deletions(self.dead)
 
-    async def _end_others(self, written: bytes | None) -> None:
+    async def _end_ousted(self, own: Own) -> None:
         """The application signs in somebody else by a cookie of its own: who it was is out."""
-        issuer = self._shell.issuer
-        if written is None:
-            return
-        with contextlib.suppress(InvalidTokenError, StoreUnavailable):
-            subject = issuer.profile.read_refresh(written).subject
-            for token in self._came().genuine if subject is not None else ():
-                if token.subject not in (None, subject):
-                    await issuer.mode.end(token.session_id, reason="login", client=self.client)
+        shell, came = self._shell, self._came()
+        others = await ousted(shell.issuer, own.token(shell.issuer), came.genuine)
+        for session_id in {token.session_id for token in others}:
+            with contextlib.suppress(StoreUnavailable):  # told by an event
+                await shell.issuer.mode.end(session_id, reason="login", client=self.client)
+        if others:
+            # Or they would be back as soon as the cookie is over.
+            names = {shell.name_of(token) for token in others}
+            burial = shell.burial(replace(came, genuine=others))
+            self._cookies = shell.deletions(names) + burial
 
     def _takes_headers(self) -> bool:
         """Return whether the server knows headers on websocket.accept: ASGI 2.1 and newer."""

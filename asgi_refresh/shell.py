@@ -25,7 +25,7 @@ from .issuer import Issuer
 from .mint import Minted
 from .origins import SAFE_METHODS, refused_origin
 from .sessions import Session
-from .tokens import AccessToken
+from .tokens import AccessToken, RefreshToken
 
 E = TypeVar("E", bound=Exchange)
 Cookies = list[tuple[bytes, bytes]]
@@ -162,6 +162,10 @@ class Shell(Generic[E]):
             for token, cookie in self._csrf
             if token == goes_with.key
         ]
+
+    def name_of(self, token: AccessToken | RefreshToken) -> bytes:
+        """Return the name of the cookie that *token* comes in."""
+        return (self.access if isinstance(token, AccessToken) else self.refresh).key
 
     def deletions(self, names: Iterable[bytes]) -> Cookies:
         """Return what deletes our cookies of *names*, and those that go with them."""
