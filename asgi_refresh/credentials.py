@@ -86,9 +86,13 @@ class Credentials:
     )
 
     @property
-    def sessions(self) -> frozenset[str]:
-        """Every session that a genuine token belongs to."""
-        return frozenset(token.session_id for token in self.genuine)
+    def sessions(self) -> dict[str, float]:
+        """Every session that a genuine token belongs to, and when the last access token ends."""
+        ends: dict[str, float] = {}
+        for token in self.genuine:
+            end = token.expires_at if isinstance(token, AccessToken) else 0.0
+            ends[token.session_id] = max(end, ends.get(token.session_id, 0.0))
+        return ends
 
 
 NONE = Credentials()

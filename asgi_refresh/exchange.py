@@ -84,9 +84,10 @@ class Exchange:
         grant = await shell.issuer.mode.begin(session, client=client)
         came = self._came()
         stays = intent.by_bearer and not intent.logout
-        for session_id in came.sessions if stays else self._sessions(intent):
+        sessions = came.sessions if stays else self._sessions(intent)
+        for session_id, lasts in sessions.items():
             with contextlib.suppress(StoreUnavailable):  # told by an event; the login stands
-                await self._end(session_id, intent, "login", client)
+                await self._end(session_id, intent, "login", lasts)
         shell.warn_insecure(self._scope, self._sorted_headers().get(b"host", ()))
         with contextlib.suppress(StoreUnavailable, ClaimsUnavailable):
             await self._end_legacy(came, "login", client)
@@ -106,9 +107,9 @@ class Exchange:
         client, self._signed_out = self.client, self._auth._foreign is None
         await self._end_everywhere(intent, client)
         failure: StoreUnavailable | None = None
-        for session_id in self._sessions(intent):
+        for session_id, lasts in self._sessions(intent).items():
             try:
-                await self._end(session_id, intent, "logout", client)
+                await self._end(session_id, intent, "logout", lasts)
             except StoreUnavailable as error:
                 failure = error  # the others end all the same
         if failure is not None:
@@ -130,17 +131,17 @@ class Exchange:
         if intent.everywhere and intent.subject is not None and rotating is not None:
             await rotating.end_subject(intent.subject, client=client)
 
-    async def _end(self, session_id: str, intent: Intent, reason: str, client: Client) -> None:
-        issuer = self._shell.issuer
+    async def _end(self, session_id: str, intent: Intent, reason: str, lasts: float) -> None:
+        issuer, client = self._shell.issuer, self.client
         mode = issuer.mode
         # Without a denylist nothing tells that it has been ended before.
         told = issuer.rotating is None or issuer.denylist is not None
         if session_id == intent.session_id and told:
             subject = intent.subject
-            await mode.end(session_id, subject=subject, reason=reason, client=client)
+            await mode.end(session_id, subject=subject, reason=reason, client=client, lasts=lasts)
         else:
             # By a token that signs nobody in: an old one, sent over and over, must write nothing.
-            await mode.end_kept(session_id, reason=reason, client=client)
+            await mode.end_kept(session_id, reason=reason, client=client, lasts=lasts)
 
     def _hand_out(self, grant: Grant, also: Cookies) -> None:
         self._auth._token = grant.minted.token
@@ -161,9 +162,9 @@ class Exchange:
         shell = self._shell
         return read_cookies(shell.issuer, self._auth._cookie, shell.tombstone, capped=False)
 
-    def _sessions(self, intent: Intent) -> frozenset[str]:
-        """Every session that the request can be said to be of."""
-        ours = frozenset(() if intent.session_id is None else (intent.session_id,))
+    def _sessions(self, intent: Intent) -> dict[str, float]:
+        """Every session that the request can be said to be of, and when its access token ends."""
+        ours = {} if intent.session_id is None else {intent.session_id: intent.lasts}
         return ours | self._came().sessions
 
     async def finish(self) -> None:
@@ -234,14 +235,15 @@ class Exchange:
         """The application signs in somebody else by a cookie of its own: who it was is out."""
         shell, came = self._shell, self._came()
         others = await ousted(shell.issuer, own.token(shell.issuer), came.genuine)
-        for session_id in {token.session_id for token in others}:
+        came = replace(came, genuine=others)
+        for session_id, lasts in came.sessions.items():
             with contextlib.suppress(StoreUnavailable):  # told by an event
-                await shell.issuer.mode.end(session_id, reason="login", client=self.client)
+                mode, client = shell.issuer.mode, self.client
+                await mode.end(session_id, reason="login", client=client, lasts=lasts)
         if others:
             # Or they would be back as soon as the cookie is over.
             names = {shell.name_of(token) for token in others}
-            burial = shell.burial(replace(came, genuine=others))
-            self._cookies = shell.deletions(names) + burial
+            self._cookies = shell.deletions(names) + shell.burial(came)
 
     def _takes_headers(self) -> bool:
         """Return whether the server knows headers on websocket.accept: ASGI 2.1 and newer."""

@@ -74,17 +74,20 @@ class Kept:
         reason: str,
         subject: str | None = None,
         client: Client | None = None,
+        lasts: float = 0.0,
     ) -> bool:
         """Delete the session; its access tokens are refused from here on."""
         if is_adopted(session_id):
             await self._adoption.end(session_id)
-        revocation = self.revocation(session_id)
+        revocation = self.revocation(session_id, lasts)
         ended = await self.store.revoke(session_id, revocation)
         self._note(revocation)
         self._emit(Event("revoked", subject, session_id, reason, client=client))
         return ended
 
-    async def end_kept(self, session_id: str, *, reason: str, client: Client | None) -> None:
+    async def end_kept(
+        self, session_id: str, *, reason: str, client: Client | None, lasts: float = 0.0
+    ) -> None:
         """End the session if the store still has it."""
         session = await self.store.get(session_id)
         if session is not None:
@@ -92,7 +95,7 @@ class Kept:
         elif is_adopted(session_id):
             await self._adoption.end(session_id)  # before it has begun
         elif is_stray(session_id) and self._is_news(session_id):
-            await self.end(session_id, reason=reason, client=client)
+            await self.end(session_id, reason=reason, client=client, lasts=lasts)
 
     async def _end_as_kept(self, session: Session, why: str, client: Client | None) -> None:
         await self.end(session.id, subject=session.subject, reason=why, client=client)
@@ -124,11 +127,12 @@ class Kept:
         session = await self.store.get(session_id)
         return session is not None and session.subject == subject
 
-    def revocation(self, session_id: str) -> Revocation:
-        """Return the entry that ends a session now."""
+    def revocation(self, session_id: str, lasts: float = 0.0) -> Revocation:
+        """Return the entry that ends a session now; *lasts* is as for `end`."""
         now = self._mint.clock()
         # A peer's clock may be ahead when it mints, and behind when it looks.
-        return Revocation(session_id, now, now + self._mint.access_lifetime + 2 * self._leeway)
+        until = max(now + self._mint.access_lifetime, lasts) + 2 * self._leeway
+        return Revocation(session_id, now, until)
 
     def _is_news(self, session_id: str) -> bool:
         """Whether its revocation would tell anything: the token may be sent over and over."""

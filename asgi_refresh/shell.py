@@ -185,7 +185,7 @@ class Shell(Generic[E]):
 
         Those of an earlier one stay on it: their responses may still be on the wire.
         """
-        ended = came.sessions.union(also)
+        ended = {*came.sessions, *also}
         if not self._buries or not ended:
             return []
         earlier = [name for name in came.buried if is_session_id(name) and name not in ended]

@@ -7,6 +7,7 @@ AuthX asks no store, so what must not be taken for good must not reach it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -71,6 +72,25 @@ async def test_its_access_cookie_is_refused_however_it_is_spelt(
 
     assert response.status in (401, 422)
     assert given(response) == set()
+
+
+@pytest.mark.parametrize("by", ["cookies", "headers", "another user"])
+async def test_one_that_the_application_issued_for_longer_is_refused_to_its_end(
+    clock: RealClock, by: str
+) -> None:
+    config = {"JWT_TOKEN_LOCATION": ["headers", "cookies"]}
+    long = {"expiry": timedelta(hours=5)}
+    site = await signed_in(clock, "stored", access=long, **config)
+    bearer = ("authorization", f"Bearer {site.browser.values()[ACCESS]}")
+    if by == "cookies":
+        await site.browser.post("/logout", headers=[site.csrf()])
+    elif by == "headers":
+        await site.browser.send("/logout", "POST", headers=[bearer], cookies={})
+    else:
+        await site.sign_in("bob")
+    for _ in range(4):
+        clock.advance(HOUR)
+        assert (await site.browser.send("/me", headers=[bearer], cookies={})).status == 401
 
 
 @pytest.mark.parametrize("scheme", ["Bearer ", "bearer ", "", "Bearer Bearer ", "xBearer "])
