@@ -225,6 +225,8 @@ class Exchange:
             return []
         if self._cookies is not None:
             return self._cookies
+        if self.look is not None or own.sets(self._shell.access.key) is not None:
+            await self._give_up()
         if self.look is not None:
             if status >= 400 and not self._shell.issuer.profile.refreshes_on_error:
                 return []
@@ -244,6 +246,13 @@ class Exchange:
             # Or they would be back as soon as the cookie is over.
             names = {shell.name_of(token) for token in others}
             self._cookies = shell.deletions(names) + shell.burial(came)
+
+    async def _give_up(self) -> None:
+        """Let access tokens of no session, which another takes the place of, end with this one."""
+        came, rotating = self._came(), self._shell.issuer.rotating
+        if self._shell.guards and rotating is not None and came.refresh is not None:
+            with contextlib.suppress(StoreUnavailable):
+                await rotating.give_up(came.refresh, came.genuine)
 
     def _takes_headers(self) -> bool:
         """Return whether the server knows headers on websocket.accept: ASGI 2.1 and newer."""

@@ -74,6 +74,41 @@ async def test_its_access_cookie_is_refused_however_it_is_spelt(
     assert given(response) == set()
 
 
+@pytest.mark.parametrize("ending", ["logout", "another user", "revoke", "everywhere"])
+@pytest.mark.parametrize("by", ["us", "the application"])
+@pytest.mark.parametrize("lifetime", [15, 300])
+async def test_an_access_token_that_the_browser_gave_up_ends_with_the_session(
+    clock: RealClock, ending: str, by: str, lifetime: int
+) -> None:
+    site = await signed_in(clock, "stored", access={"expiry": timedelta(minutes=lifetime)})
+    given_up = site.browser.fork()
+    clock.advance(70)
+    if by == "the application":
+        headers = [site.csrf(name=CSRF_REFRESH)]
+        assert (await site.browser.post("/refresh", headers=headers)).status == 200
+    else:
+        site.browser.put(ACCESS, site.auth.create_access_token("alice"))
+        given_up = site.browser.fork()
+        clock.advance(LIFETIME - 60)
+        assert (await site.browser.get("/me")).status == 200
+    given_up.drop(REFRESH)
+    assert (await given_up.get("/me")).status == 200
+    assert site.issuer is not None
+
+    if ending == "logout":
+        await site.browser.post("/logout", headers=[site.csrf()])
+    elif ending == "another user":
+        await site.sign_in("bob")
+    elif ending == "revoke":
+        (session,) = await site.issuer.sessions("alice")
+        await site.issuer.revoke(session.id)
+    else:
+        await site.issuer.revoke_subject("alice")
+    clock.advance(2)
+
+    assert (await given_up.get("/me")).status in (401, 422)
+
+
 @pytest.mark.parametrize("by", ["cookies", "headers", "another user"])
 async def test_one_that_the_application_issued_for_longer_is_refused_to_its_end(
     clock: RealClock, by: str
