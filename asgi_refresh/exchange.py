@@ -15,7 +15,7 @@ import anyio
 from starlette.types import Message, Send
 
 from .auth import Auth
-from .caching import Headers, forbid_caching, is_shared_cacheable, vary_on
+from .caching import Headers, forbid_caching, is_merged, is_shared_cacheable, vary_on
 from .credentials import Credentials, client_of, read_cookies, request_headers
 from .credentials import Headers as RequestHeaders
 from .errors import AccessDeniedError, ClaimsUnavailable, InvalidTokenError, StoreUnavailable
@@ -203,7 +203,8 @@ class Exchange:
         due = await self._due(message.get("status", 101), headers, own)
         cookies = own.leaves(due)
         if cookies or own:
-            headers = forbid_caching(headers, merged=message.get("status") == 304)
+            merged = is_merged(self._scope.get("method", ""), message.get("status", 101))
+            headers = forbid_caching(headers, merged=merged)
             headers += [(b"set-cookie", value) for _, value in cookies]
         if self._signed_out:
             headers += self._shell.clearing
