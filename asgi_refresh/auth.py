@@ -102,7 +102,7 @@ class Auth:
         return self._token is not None
 
     def __repr__(self) -> str:
-        token = self._token
+        token = self._seen()  # a page may print it
         if token is None:
             return f"<Auth anonymous, {self._how.reason}>"
         return f"<Auth {token.subject!r} via {self._how.via}>"
