@@ -30,6 +30,7 @@ from tests.blackbox.helpers import HOUR, WINDOW, deleted, given, together
 from tests.migration.sources import OLD_SECRET
 from tests.support import App, Browser
 from tests.support import Response as Answer
+from tests.tokens.forge import private_key
 
 pytestmark = pytest.mark.anyio
 
@@ -345,6 +346,26 @@ async def test_a_login_on_top_is_who_logged_in(clock: RealClock, stored: bool) -
 
 
 # --- settings -------------------------------------------------------------------------------------
+
+
+KEY = private_key("p256")
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        ({"JWT_SECRET_KEY": "\ud800" * 32}, "JWT_SECRET_KEY"),
+        ({"JWT_SECRET_KEY": 64}, "JWT_SECRET_KEY"),
+        (
+            {"JWT_ALGORITHM": "ES256", "JWT_PRIVATE_KEY": KEY, "JWT_PUBLIC_KEY": KEY.public_key()},
+            "JWT_PRIVATE_KEY.* PEM",
+        ),
+    ],
+    ids=["no text", "a number", "an object"],
+)
+def test_a_key_of_another_kind_is_refused_by_its_name(config: dict[str, Any], what: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match=what):
+        flask_issuer(flask_app(**config).config)
 
 
 @pytest.mark.parametrize(
