@@ -23,6 +23,7 @@ Scope: TypeAlias = Mapping[str, Any]
 Headers: TypeAlias = dict[bytes, list[bytes]]
 T = TypeVar("T", bound=OfSession)
 
+_MOST = 64  # values of one name that are looked at where a session is to be ended
 _PLAIN = re.compile(rb"[0-9A-Za-z._~+/=-]*\Z")
 _BEARER = re.compile(rb"bearer +([^ ]+) *\Z", re.IGNORECASE)
 
@@ -114,7 +115,8 @@ def read_cookies(
         return Credentials(reason="oversize_cookies")
     legacy = issuer.legacy
     others = [cookie.key for cookie in legacy.cookies]
-    found = collect(header, (access_name, refresh_name, tombstone.key, *others))
+    names = (access_name, refresh_name, tombstone.key, *others)
+    found = collect(header, names) if capped else collect(header, names, most=_MOST)
     if not found:
         return NONE
     tombs = b"~".join(found.get(tombstone.key, ()))

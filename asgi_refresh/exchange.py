@@ -23,6 +23,7 @@ from .events import Client, Event
 from .grants import Grant, Look
 from .intents import PENDING, READ, REPLACED, STARTED, Intent
 from .own import Own, ousted
+from .passdown import sessions_in
 from .sessions import Session
 from .shell import Cookies, Shell, refusal, respond
 
@@ -107,7 +108,8 @@ class Exchange:
         client, self._signed_out = self.client, self._auth._foreign is None
         await self._end_everywhere(intent, client)
         failure: StoreUnavailable | None = None
-        for session_id, lasts in self._sessions(intent).items():
+        ended = sessions_in(self._shell, self._sorted_headers()) | self._sessions(intent)
+        for session_id, lasts in ended.items():
             try:
                 await self._end(session_id, intent, "logout", lasts)
             except StoreUnavailable as error:
@@ -132,8 +134,7 @@ class Exchange:
             await rotating.end_subject(intent.subject, client=client)
 
     async def _end(self, session_id: str, intent: Intent, reason: str, lasts: float) -> None:
-        issuer, client = self._shell.issuer, self.client
-        mode = issuer.mode
+        issuer, mode, client = self._shell.issuer, self._shell.issuer.mode, self.client
         # Without a denylist nothing tells that it has been ended before.
         told = issuer.rotating is None or issuer.denylist is not None
         if session_id == intent.session_id and told:

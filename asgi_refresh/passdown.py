@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from .cookies import keep_only
-from .credentials import Headers, client_of, cookie_header
+from .credentials import Credentials, Headers, client_of, cookie_header
 from .errors import ClaimsUnavailable, InvalidTokenError, Reason, StoreUnavailable
 from .issuer import Issuer
 from .shell import Shell, hyphens
@@ -62,6 +63,19 @@ def _token_in(values: Sequence[bytes], scheme: bytes) -> bytes | None:
     if match:
         return match[1]
     return None if _WORD.match(values[0]) and not named.search(values[0]) else b""
+
+
+def sessions_in(shell: Shell[Any], headers: Headers) -> dict[str, float]:
+    """Return the sessions of tokens in *headers* that an application takes itself, as cookies'."""
+    profile = shell.issuer.profile
+    names = (b"authorization", hyphens(profile.header[0])) if shell.guards else ()
+    found: list[AccessToken | RefreshToken] = []
+    for name in headers:
+        raw = _token_in(headers[name], profile.header[1]) if hyphens(name) in names else None
+        for read in (shell.issuer.read_access, profile.read_refresh) if raw else ():
+            with suppress(InvalidTokenError):
+                found.append(read(raw or b""))
+    return Credentials(genuine=tuple(found)).sessions
 
 
 class PassDown:

@@ -109,6 +109,38 @@ async def test_an_access_token_that_the_browser_gave_up_ends_with_the_session(
     assert (await given_up.get("/me")).status in (401, 422)
 
 
+@pytest.mark.parametrize("first", ["headers", "cookies"])
+@pytest.mark.parametrize("name", [ACCESS, REFRESH])
+async def test_a_sign_out_ends_the_token_that_came_in_a_header(
+    clock: RealClock, first: str, name: str
+) -> None:
+    """Whether or not it signs anybody in here."""
+    locations = ["headers", "cookies"] if first == "headers" else ["cookies", "headers"]
+    site = await signed_in(clock, "stored", JWT_TOKEN_LOCATION=locations)
+    bearer = ("authorization", f"Bearer {site.browser.values()[name]}")
+    path = "/me" if name == ACCESS else "/needs-refresh"
+    assert (await site.browser.send(path, headers=[bearer], cookies={})).status == 200
+
+    await site.browser.send("/logout", "POST", headers=[bearer], cookies={})
+    clock.advance(2)
+
+    assert (await site.browser.send(path, headers=[bearer], cookies={})).status == 401
+
+
+async def test_a_sign_out_finds_the_session_behind_cookies_that_were_planted(
+    clock: RealClock,
+) -> None:
+    site = await signed_in(clock, "stored")
+    before = site.browser.fork()
+    pairs = [f"{name}={number}" for name in (ACCESS, REFRESH) for number in range(8)]
+    pairs += [f"{name}={value}" for name, value in site.browser.values().items()]
+
+    await site.browser.send("/logout", "POST", headers=[("cookie", "; ".join(pairs))], cookies={})
+    clock.advance(LIFETIME + 2)
+
+    assert (await before.get("/me")).status in (401, 422)
+
+
 @pytest.mark.parametrize("by", ["cookies", "headers", "another user"])
 async def test_one_that_the_application_issued_for_longer_is_refused_to_its_end(
     clock: RealClock, by: str
