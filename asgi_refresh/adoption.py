@@ -2,8 +2,8 @@
 Adoption: the session of a legacy token is begun when it first comes, once, and not again.
 
 A session that has ended leaves nothing behind, and the token that it began with is still good where
-it came from. So a mark is kept beside: adopted, or ended before it ever was. It is a row like a
-session's, of a subject that nobody can have, and goes when the token is over.
+it came from. So a mark is kept beside: adopted, or ended before it ever was. It goes when the token
+is over.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from .cookies import MAX_AGE
 from .devices import device_label
 from .errors import StoreUnavailable
 from .events import Client, Event, EventHook
-from .sessions import FrozenDict, Revocation, Session, affinity
+from .marks import MARGIN, add_mark, mark_of
+from .sessions import FrozenDict, Revocation, Session
 from .store import Store
 from .tokens import RefreshToken
 
 _ENDED: Final = FrozenDict(ended=True)
-_MARGIN: Final = 3600.0  # seconds that a mark outlives its token, against clocks that are ahead
-_NOBODY: Final = "\x1f"  # no subject holds a control character (`claims.is_identifier`)
 
 
 class Adoption:
@@ -61,7 +60,7 @@ class Adoption:
         steps: its end marks first and deletes then.
         """
         now, created = self._clock(), False
-        mark = await self._store.get(_mark_of(token.session_id).id)
+        mark = await self._store.get(mark_of(token.session_id).id)
         if mark is not None:
             return await self._marked(mark, token.session_id, kept)
         if now >= offered.ends_at:
@@ -80,7 +79,7 @@ class Adoption:
                 session = await self._existing(token.session_id)
                 if session is None:
                     return None
-        begun = await self._mark_begun(session.id, until=offered.ends_at + _MARGIN)
+        begun = await self._mark_begun(session.id, until=offered.ends_at + MARGIN)
         if begun and not await self._is_cut_off(session.subject, token.issued_at):
             if created:
                 self._emit(Event("issued", session.subject, session.id, "adopted", client=client))
@@ -95,17 +94,17 @@ class Adoption:
 
     async def _existing(self, session_id: str) -> Session | None:
         session = await self._store.get(session_id)
-        if session is None and await self._store.get(_mark_of(session_id).id) is None:
+        if session is None and await self._store.get(mark_of(session_id).id) is None:
             raise StoreUnavailable("a session could neither be added nor found")
         return session
 
     async def end(self, session_id: str) -> None:
         """Let no token begin the session from here on; to be called before it is deleted."""
-        row = replace(_mark_of(session_id, until=self._clock() + MAX_AGE), claims=_ENDED)
+        row = replace(mark_of(session_id, until=self._clock() + MAX_AGE), claims=_ENDED)
         while True:
             mark = await self._store.get(row.id)
             if mark is None:
-                if await self._add(row):
+                if await add_mark(self._store, row):
                     return
             elif mark.claims.get("ended"):
                 return
@@ -125,7 +124,7 @@ class Adoption:
         while True:
             kept = await self._store.get(row.id)
             if kept is None:
-                if await self._add(row):
+                if await add_mark(self._store, row):
                     return
             elif await self._store.replace(kept, replace(row, version=kept.version + 1)):
                 return
@@ -136,38 +135,13 @@ class Adoption:
 
     async def _mark_begun(self, session_id: str, *, until: float) -> bool:
         """Mark a session that has just begun; return False if it has ended before that."""
-        row = _mark_of(session_id, until=until)
-        if await self._add(row):
+        row = mark_of(session_id, until=until)
+        if await add_mark(self._store, row):
             return True
         mark = await self._store.get(row.id)
         return mark is not None and not mark.claims.get("ended")
 
-    async def _add(self, row: Session) -> bool:
-        """Return whether *row* has been added; False if there was one before."""
-        try:
-            await self._store.add(row)
-        except StoreUnavailable:
-            if await self._store.get(row.id) is None:
-                raise
-            return False  # or it was this very call, and its answer was lost: all the same
-        return True
-
-
-def _mark_of(session_id: str, *, until: float = 0.0) -> Session:
-    return _row(f"{_NOBODY}{session_id}", until)
-
 
 def _cut_off_of(subject: str, *, until: float = 0.0) -> Session:
     digest = sha256(subject.encode(errors="surrogatepass")).hexdigest()
-    return _row(f"{_NOBODY}all {digest}", until)
-
-
-def _row(name: str, until: float) -> Session:
-    return Session(
-        id=f"{affinity(name)}m{sha256(name.encode()).hexdigest()[:27]}",
-        subject=name,
-        created_at=0.0,
-        auth_time=0.0,
-        expires_at=until,
-        idle_expires_at=until,
-    )
+    return mark_of(f"all {digest}", until=until)

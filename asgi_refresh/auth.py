@@ -102,7 +102,7 @@ class Auth:
         return self._token is not None
 
     def __repr__(self) -> str:
-        token = self._token
+        token = self._seen()  # a page may print it
         if token is None:
             return f"<Auth anonymous, {self._how.reason}>"
         return f"<Auth {token.subject!r} via {self._how.via}>"
@@ -293,8 +293,8 @@ class Auth:
         return scope
 
     def _intend(self, **changes: Any) -> None:
-        intent, token = self._intent, self._token
+        intent, token, how = self._intent, self._token, self._how
         if intent is None and token is not None:
-            intent = Intent(token.session_id, token.subject, self._how is BY_BEARER)
+            intent = Intent(token.session_id, token.subject, token.expires_at, how is BY_BEARER)
         self._intent = replace(intent or Intent(), **changes)
         self._state |= PENDING

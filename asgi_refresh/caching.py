@@ -13,15 +13,17 @@ from typing import Final, TypeAlias
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 _SHARED: Final = frozenset({b"public", b"s-maxage", b"immutable"})
+_OUTRANKING: Final = (  # what some caches go by before Cache-Control (RFC 9213, and older)
+    b"cdn-cache-control",
+    b"cloudflare-cdn-cache-control",
+    b"vercel-cdn-cache-control",
+    b"netlify-cdn-cache-control",
+    b"surrogate-control",
+    b"edge-control",
+    b"x-litespeed-cache-control",
+)
 _CACHE_HEADERS: Final = frozenset(
-    {
-        b"cache-control",
-        b"expires",
-        b"pragma",
-        b"cdn-cache-control",
-        b"surrogate-control",
-        b"x-accel-expires",
-    }
+    {b"cache-control", b"expires", b"pragma", b"x-accel-expires", *_OUTRANKING}
 )
 
 
@@ -36,8 +38,7 @@ def forbid_caching(headers: Headers, *, merged: bool = False) -> Headers:
     """
     Return *headers* with `Cache-Control: private, no-store` in place of all they said before.
 
-    *merged* is for a 304: a cache keeps what that does not say of the response it has (RFC 9111,
-    4.3.4), so what outranks Cache-Control there is said, too.
+    *merged* is for one that `is_merged`: what outranks Cache-Control is then said, too.
     """
     kept = [
         (name, value)
@@ -46,8 +47,17 @@ def forbid_caching(headers: Headers, *, merged: bool = False) -> Headers:
     ]
     kept.append((b"cache-control", b"private, no-store"))
     if merged:
-        kept += [(b"cdn-cache-control", b"no-store"), (b"surrogate-control", b"no-store")]
+        kept += [(name, b"no-store") for name in _OUTRANKING]
     return kept
+
+
+def is_merged(method: str, status: int) -> bool:
+    """
+    Return whether a cache adds the response's headers to those that it has, keeping the others.
+
+    So it does with a 304, with a part (206) and with the answer to HEAD (RFC 9111, 3.2).
+    """
+    return status in (206, 304) or method == "HEAD"
 
 
 def vary_on(headers: Headers, names: Sequence[bytes]) -> Headers:

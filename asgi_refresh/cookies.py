@@ -112,13 +112,15 @@ class Cookie:
         return b"%b=; Max-Age=0%b" % (self.key, self._suffix)
 
 
-def collect(header: bytes, names: Container[bytes]) -> dict[bytes, list[bytes]]:
+def collect(
+    header: bytes, names: Container[bytes], *, most: int = _DUPLICATES
+) -> dict[bytes, list[bytes]]:
     """
     Return the distinct values of each cookie in *names*, in the order of the header.
 
     As RFC 6265bis, 5.6 reads Set-Cookie and nothing cleverer: split at `;`, then at the first `=`,
     trim space and tab. A pair without `=` or name is nobody's; quotes belong to the value; names
-    compare byte for byte. Of one name at most four values are kept.
+    compare byte for byte. Of one name the first *most* values are kept.
     """
     found: dict[bytes, list[bytes]] = {}
     for pair in header.split(b";"):
@@ -127,7 +129,7 @@ def collect(header: bytes, names: Container[bytes]) -> dict[bytes, list[bytes]]:
         if equals and name in names:
             value = value.strip(_WHITE)
             values = found.setdefault(name, [])
-            if value not in values and len(values) < _DUPLICATES:
+            if value not in values and len(values) < most:
                 values.append(value)
     return found
 

@@ -23,6 +23,7 @@ Scope: TypeAlias = Mapping[str, Any]
 Headers: TypeAlias = dict[bytes, list[bytes]]
 T = TypeVar("T", bound=OfSession)
 
+_MOST = 64  # values of one name that are looked at where a session is to be ended
 _PLAIN = re.compile(rb"[0-9A-Za-z._~+/=-]*\Z")
 _BEARER = re.compile(rb"bearer +([^ ]+) *\Z", re.IGNORECASE)
 
@@ -86,9 +87,13 @@ class Credentials:
     )
 
     @property
-    def sessions(self) -> frozenset[str]:
-        """Every session that a genuine token belongs to."""
-        return frozenset(token.session_id for token in self.genuine)
+    def sessions(self) -> dict[str, float]:
+        """Every session that a genuine token belongs to, and when the last access token ends."""
+        ends: dict[str, float] = {}
+        for token in self.genuine:
+            end = token.expires_at if isinstance(token, AccessToken) else 0.0
+            ends[token.session_id] = max(end, ends.get(token.session_id, 0.0))
+        return ends
 
 
 NONE = Credentials()
@@ -110,7 +115,8 @@ def read_cookies(
         return Credentials(reason="oversize_cookies")
     legacy = issuer.legacy
     others = [cookie.key for cookie in legacy.cookies]
-    found = collect(header, (access_name, refresh_name, tombstone.key, *others))
+    names = (access_name, refresh_name, tombstone.key, *others)
+    found = collect(header, names) if capped else collect(header, names, most=_MOST)
     if not found:
         return NONE
     tombs = b"~".join(found.get(tombstone.key, ()))

@@ -50,11 +50,11 @@ def next_step(
         access token still counts.
     """
     left = access.expires_at - now if access is not None else 0.0
-    if left <= 0 and refresh is not None and refresh.subject is not None:
-        access = None  # cookies of its kind outlive their tokens: it is nobody's any more
     if access is not None and refresh is not None and not refresh.goes_with(access):
         # Somebody planted one of the two: never slide from one identity into another.
         return (Step.USE if left > 0 else Step.ANONYMOUS), "session_mismatch"
+    if left <= 0 and refresh is not None and refresh.subject is not None:
+        access = None  # cookies of its kind outlive their tokens
     if left > 0 and left >= refresh_before:
         return Step.USE, None
     if refresh is not None and may_refresh:

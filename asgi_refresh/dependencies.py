@@ -18,7 +18,7 @@ from .auth import Auth
 from .cookies import collect
 from .credentials import Headers, cookie_header, request_headers
 from .endpoints.wire import Parameters, Refused, authorization, parameters
-from .errors import TRY_AGAIN
+from .errors import challenge
 from .issuer import Issuer
 
 Requirement: TypeAlias = Callable[[HTTPConnection], Awaitable[Auth]]
@@ -46,10 +46,8 @@ async def require_auth(connection: HTTPConnection) -> Auth:
     auth = Auth.of(connection)
     if auth:
         return auth
-    if auth.reason in TRY_AGAIN:
-        raise _unavailable(connection)
-    bare = auth.reason == "no_credentials"
-    raise _refusal(connection, 401, "Bearer" if bare else 'Bearer error="invalid_token"')
+    said = challenge(auth.reason)
+    raise _unavailable(connection) if said is None else _refusal(connection, 401, said)
 
 
 def require_scopes(*scopes: str) -> Requirement:

@@ -52,6 +52,17 @@ OVER: Final = frozenset[Reason]({"reused_token", "session_ended", "claims_refuse
 """The reasons that say that the session is over: its cookies are of no use any more."""
 
 
+def challenge(reason: Reason | None) -> str | None:
+    """
+    Return what WWW-Authenticate says of a request that is anonymous for *reason* (RFC 6750, 3).
+
+    None: who it is cannot be told just now, which is 503 and no refusal.
+    """
+    if reason in TRY_AGAIN:
+        return None
+    return "Bearer" if reason == "no_credentials" else 'Bearer error="invalid_token"'
+
+
 class RefreshError(Exception):
     """The base of every error of this library; never raised itself."""
 

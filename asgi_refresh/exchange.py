@@ -8,20 +8,22 @@ client that leaves and a handler that takes its time have changed nothing before
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from math import ceil
 
 import anyio
 from starlette.types import Message, Send
 
 from .auth import Auth
-from .caching import Headers, forbid_caching, is_shared_cacheable, vary_on
+from .caching import Headers, forbid_caching, is_merged, is_shared_cacheable, vary_on
 from .credentials import Credentials, client_of, read_cookies, request_headers
 from .credentials import Headers as RequestHeaders
 from .errors import AccessDeniedError, ClaimsUnavailable, InvalidTokenError, StoreUnavailable
 from .events import Client, Event
 from .grants import Grant, Look
 from .intents import PENDING, READ, REPLACED, STARTED, Intent
-from .own import Own
+from .own import Own, ousted
+from .passdown import sessions_in
 from .sessions import Session
 from .shell import Cookies, Shell, refusal, respond
 
@@ -83,9 +85,10 @@ class Exchange:
         grant = await shell.issuer.mode.begin(session, client=client)
         came = self._came()
         stays = intent.by_bearer and not intent.logout
-        for session_id in came.sessions if stays else self._sessions(intent):
+        sessions = came.sessions if stays else self._sessions(intent)
+        for session_id, lasts in sessions.items():
             with contextlib.suppress(StoreUnavailable):  # told by an event; the login stands
-                await self._end(session_id, intent, "login", client)
+                await self._end(session_id, intent, "login", lasts)
         shell.warn_insecure(self._scope, self._sorted_headers().get(b"host", ()))
         with contextlib.suppress(StoreUnavailable, ClaimsUnavailable):
             await self._end_legacy(came, "login", client)
@@ -105,9 +108,10 @@ class Exchange:
         client, self._signed_out = self.client, self._auth._foreign is None
         await self._end_everywhere(intent, client)
         failure: StoreUnavailable | None = None
-        for session_id in self._sessions(intent):
+        ended = sessions_in(self._shell, self._sorted_headers()) | self._sessions(intent)
+        for session_id, lasts in ended.items():
             try:
-                await self._end(session_id, intent, "logout", client)
+                await self._end(session_id, intent, "logout", lasts)
             except StoreUnavailable as error:
                 failure = error  # the others end all the same
         if failure is not None:
@@ -129,17 +133,16 @@ class Exchange:
         if intent.everywhere and intent.subject is not None and rotating is not None:
             await rotating.end_subject(intent.subject, client=client)
 
-    async def _end(self, session_id: str, intent: Intent, reason: str, client: Client) -> None:
-        issuer = self._shell.issuer
-        mode = issuer.mode
+    async def _end(self, session_id: str, intent: Intent, reason: str, lasts: float) -> None:
+        issuer, mode, client = self._shell.issuer, self._shell.issuer.mode, self.client
         # Without a denylist nothing tells that it has been ended before.
         told = issuer.rotating is None or issuer.denylist is not None
         if session_id == intent.session_id and told:
             subject = intent.subject
-            await mode.end(session_id, subject=subject, reason=reason, client=client)
+            await mode.end(session_id, subject=subject, reason=reason, client=client, lasts=lasts)
         else:
             # By a token that signs nobody in: an old one, sent over and over, must write nothing.
-            await mode.end_kept(session_id, reason=reason, client=client)
+            await mode.end_kept(session_id, reason=reason, client=client, lasts=lasts)
 
     def _hand_out(self, grant: Grant, also: Cookies) -> None:
         self._auth._token = grant.minted.token
@@ -160,9 +163,9 @@ class Exchange:
         shell = self._shell
         return read_cookies(shell.issuer, self._auth._cookie, shell.tombstone, capped=False)
 
-    def _sessions(self, intent: Intent) -> frozenset[str]:
-        """Every session that the request can be said to be of."""
-        ours = frozenset(() if intent.session_id is None else (intent.session_id,))
+    def _sessions(self, intent: Intent) -> dict[str, float]:
+        """Every session that the request can be said to be of, and when its access token ends."""
+        ours = {} if intent.session_id is None else {intent.session_id: intent.lasts}
         return ours | self._came().sessions
 
     async def finish(self) -> None:
@@ -201,7 +204,8 @@ class Exchange:
         due = await self._due(message.get("status", 101), headers, own)
         cookies = own.leaves(due)
         if cookies or own:
-            headers = forbid_caching(headers, merged=message.get("status") == 304)
+            merged = is_merged(self._scope.get("method", ""), message.get("status", 101))
+            headers = forbid_caching(headers, merged=merged)
             headers += [(b"set-cookie", value) for _, value in cookies]
         if self._signed_out:
             headers += self._shell.clearing
@@ -217,28 +221,40 @@ class Exchange:
             if own.deletes(self._shell.names):
                 auth._intend(logout=True)  # that is how applications log out
             elif status < 400:
-                await self._end_others(own.sets(self._shell.refresh.key))
+                await self._end_ousted(own)
         await self.commit()
         if not self._takes_headers():
             return []
         if self._cookies is not None:
             return self._cookies
+        if self.look is not None or own.sets(self._shell.access.key) is not None:
+            await self._give_up()
         if self.look is not None:
             if status >= 400 and not self._shell.issuer.profile.refreshes_on_error:
                 return []
             return await self._refreshed(self.look, headers, own)
         return self._shell.deletions(self.dead)
 
-    async def _end_others(self, written: bytes | None) -> None:
+    async def _end_ousted(self, own: Own) -> None:
         """The application signs in somebody else by a cookie of its own: who it was is out."""
-        issuer = self._shell.issuer
-        if written is None:
-            return
-        with contextlib.suppress(InvalidTokenError, StoreUnavailable):
-            subject = issuer.profile.read_refresh(written).subject
-            for token in self._came().genuine if subject is not None else ():
-                if token.subject not in (None, subject):
-                    await issuer.mode.end(token.session_id, reason="login", client=self.client)
+        shell, came = self._shell, self._came()
+        others = await ousted(shell.issuer, own.token(shell.issuer), came.genuine)
+        came = replace(came, genuine=others)
+        for session_id, lasts in came.sessions.items():
+            with contextlib.suppress(StoreUnavailable):  # told by an event
+                mode, client = shell.issuer.mode, self.client
+                await mode.end(session_id, reason="login", client=client, lasts=lasts)
+        if others:
+            # Or they would be back as soon as the cookie is over.
+            names = {shell.name_of(token) for token in others}
+            self._cookies = shell.deletions(names) + shell.burial(came)
+
+    async def _give_up(self) -> None:
+        """Let access tokens of no session, which another takes the place of, end with this one."""
+        came, rotating = self._came(), self._shell.issuer.rotating
+        if self._shell.guards and rotating is not None and came.refresh is not None:
+            with contextlib.suppress(StoreUnavailable):
+                await rotating.give_up(came.refresh, came.genuine)
 
     def _takes_headers(self) -> bool:
         """Return whether the server knows headers on websocket.accept: ASGI 2.1 and newer."""

@@ -127,9 +127,11 @@ class Mode(Protocol):
         """
         ...
 
-    async def end_kept(self, session_id: str, *, reason: str, client: Client | None) -> None:
+    async def end_kept(
+        self, session_id: str, *, reason: str, client: Client | None, lasts: float = 0.0
+    ) -> None:
         """
-        End a session if it is still kept, and write nothing if it is not.
+        End a session if it is still kept, and write nothing if it is not; *lasts* is as for `end`.
 
         Raises:
             StoreUnavailable: It may still be there.
@@ -143,9 +145,13 @@ class Mode(Protocol):
         reason: str,
         subject: str | None = None,
         client: Client | None = None,
+        lasts: float = 0.0,
     ) -> bool:
         """
         End a session; return whether there was one.
+
+        Its access tokens are refused for as long as ours are good, and until *lasts*: when the one
+        that is at hand ends, which an application may have issued for longer.
 
         Raises:
             StoreUnavailable: It may still be there.

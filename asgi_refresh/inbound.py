@@ -73,10 +73,9 @@ class Inbound:
         """
         token, why_bearer = await self._bearer()
         origin = self._shell.foreign_origin(self._scope, self._headers)
+        await self._down.tokens(signed_in=token is not None)
         if token is not None:
             return self._with_origin(await self._by_bearer(token, origin), origin)
-        if b"authorization" in self._headers:
-            await self._down.authorization()
         if self._shell.is_exempt(self._scope):
             return self._nobody("exempt_path")
         credentials = read_cookies(self._issuer, self._cookie, self._shell.tombstone)

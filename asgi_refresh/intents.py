@@ -42,6 +42,7 @@ class Intent:
 
     Attributes:
         session_id, subject: The session the request was signed in to before, and whose it was.
+        lasts: When the access token of that ends, in seconds since the epoch.
         by_bearer: Whether that was by an Authorization header.
         login: The session to begin.
         elevate: Whether to raise a barrier in the session.
@@ -52,6 +53,7 @@ class Intent:
 
     session_id: str | None = None
     subject: str | None = None
+    lasts: float = 0.0
     by_bearer: bool = False
     login: Session | None = None
     elevate: bool = False

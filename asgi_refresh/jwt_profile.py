@@ -37,6 +37,7 @@ class JwtProfile:
 
     adopts = False
     refreshes_on_error = True
+    header: tuple[bytes, bytes] = (b"authorization", b"Bearer")
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ Sessions in a store: how they begin, how they end, and what a login tidies up be
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +19,8 @@ from .legacy import is_adopted, is_stray
 from .mint import Mint
 from .sessions import Revocation, Session
 from .store import Store
+from .strays import Strays
+from .tokens import AccessToken, RefreshToken
 
 PURGE_AFTER: Final = 3600.0
 """Seconds for which what is over is kept, in case this host's clock is ahead of the others."""
@@ -53,6 +56,7 @@ class Kept:
             store, mint.clock, self.revocation, emit, idle_lifetime=mint.idle_lifetime
         )
         self._adopts = adopts
+        self._strays = Strays(store, mint.clock)
         self._max_sessions = config.max_sessions
         self._leeway = config.leeway.total_seconds()
         self._next_purge = 0.0
@@ -74,17 +78,21 @@ class Kept:
         reason: str,
         subject: str | None = None,
         client: Client | None = None,
+        lasts: float = 0.0,
     ) -> bool:
         """Delete the session; its access tokens are refused from here on."""
         if is_adopted(session_id):
             await self._adoption.end(session_id)
-        revocation = self.revocation(session_id)
+        await self._end_strays(session_id, subject, reason, client)
+        revocation = self.revocation(session_id, lasts)
         ended = await self.store.revoke(session_id, revocation)
         self._note(revocation)
         self._emit(Event("revoked", subject, session_id, reason, client=client))
         return ended
 
-    async def end_kept(self, session_id: str, *, reason: str, client: Client | None) -> None:
+    async def end_kept(
+        self, session_id: str, *, reason: str, client: Client | None, lasts: float = 0.0
+    ) -> None:
         """End the session if the store still has it."""
         session = await self.store.get(session_id)
         if session is not None:
@@ -92,7 +100,30 @@ class Kept:
         elif is_adopted(session_id):
             await self._adoption.end(session_id)  # before it has begun
         elif is_stray(session_id) and self._is_news(session_id):
-            await self.end(session_id, reason=reason, client=client)
+            await self.end(session_id, reason=reason, client=client, lasts=lasts)
+
+    async def give_up(
+        self, refresh: RefreshToken, tokens: Iterable[AccessToken | RefreshToken]
+    ) -> None:
+        """Let those of *tokens* that are of no session end with the session of *refresh*."""
+        now = self._mint.clock()
+        for token in tokens:
+            if (
+                isinstance(token, AccessToken)
+                and is_stray(token.session_id)
+                and refresh.goes_with(token)
+                and now < token.expires_at
+            ):
+                await self._strays.add(refresh.session_id, token.session_id, token.expires_at)
+
+    async def _end_strays(
+        self, session_id: str, subject: str | None, why: str, client: Client | None
+    ) -> None:
+        if not self._mint.profile.adopts or is_stray(session_id):
+            return
+        for stray, lasts in (await self._strays.of(session_id)).items():
+            if self._is_news(stray):
+                await self.end(stray, subject=subject, reason=why, client=client, lasts=lasts)
 
     async def _end_as_kept(self, session: Session, why: str, client: Client | None) -> None:
         await self.end(session.id, subject=session.subject, reason=why, client=client)
@@ -105,6 +136,7 @@ class Kept:
         count = await self.store.revoke_subject(subject, self.revocation(""))
         for session in sessions:
             self._note(self.revocation(session.id))
+            await self._end_strays(session.id, subject, "everywhere", client)
         self._emit(Event("revoked", subject, None, "everywhere", str(count), client))
         return count
 
@@ -124,11 +156,12 @@ class Kept:
         session = await self.store.get(session_id)
         return session is not None and session.subject == subject
 
-    def revocation(self, session_id: str) -> Revocation:
-        """Return the entry that ends a session now."""
+    def revocation(self, session_id: str, lasts: float = 0.0) -> Revocation:
+        """Return the entry that ends a session now; *lasts* is as for `end`."""
         now = self._mint.clock()
         # A peer's clock may be ahead when it mints, and behind when it looks.
-        return Revocation(session_id, now, now + self._mint.access_lifetime + 2 * self._leeway)
+        until = max(now + self._mint.access_lifetime, lasts) + 2 * self._leeway
+        return Revocation(session_id, now, until)
 
     def _is_news(self, session_id: str) -> bool:
         """Whether its revocation would tell anything: the token may be sent over and over."""

@@ -58,7 +58,6 @@ class RefreshMiddleware:
         self._exclude = tuple(config.exclude)
         # Any of these, and a path is looked at before anything else.
         self._routed = bool(self._endpoints or self._exclude)
-        self._exempts = bool(config.cross_origin_exempt)
         self._key, self._starlette = scope_key, starlette
         # What every request asks, at hand.
         self._clock, self._cache, self._denylist = issuer.clock, issuer.cache, issuer.denylist
@@ -66,7 +65,7 @@ class RefreshMiddleware:
         self._names = tuple(self._shell.signs_in)
         self._refresh_name = config.refresh_cookie.key
         self._asks_token = config.csrf_cookie is not None
-        self._guards = self._shell.guards
+        self._guards, self._closer = self._shell.guards, self._shell.closer
         self._most = config.max_cookie_header
         self._refresh_before = self._shell.refresh_before
         self._vary = (b"vary", b", ".join(self._shell.varies_on))
@@ -82,7 +81,7 @@ class RefreshMiddleware:
             if app is not None:
                 await app(scope, receive, send)
                 return
-        auth = None if self._exempts and self._shell.is_exempt(scope) else self._known(scope)
+        auth = None if self._closer and self._shell.looks_closer(scope) else self._known(scope)
         if auth is None:
             try:
                 inbound = Inbound(self._shell, scope, receive)

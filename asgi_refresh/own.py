@@ -4,11 +4,15 @@ What an application's response says of our cookies itself: then the application 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 
 from .caching import Headers
 from .cookies import read_set_cookie
+from .errors import InvalidTokenError, StoreUnavailable
+from .issuer import Issuer
 from .shell import Cookies
+from .tokens import AccessToken, RefreshToken
 
 
 class Own:
@@ -46,6 +50,18 @@ class Own:
         """Return the value that *name* is set to; None if it is left alone or deleted."""
         return None if self._deletes.get(name, True) else self._values[name]
 
+    def token(self, issuer: Issuer) -> AccessToken | RefreshToken | None:
+        """Return the token that a user goes on with: a refresh token, or a good access token."""
+        refresh = self.sets(issuer.config.refresh_cookie.key)
+        access = self.sets(issuer.config.access_cookie.key)
+        with contextlib.suppress(InvalidTokenError):
+            if refresh is not None:
+                return issuer.profile.read_refresh(refresh)
+        with contextlib.suppress(InvalidTokenError):
+            token = None if access is None else issuer.read_access(access)
+            return token if token is not None and issuer.clock() < token.expires_at else None
+        return None
+
     def leaves(self, due: Cookies) -> Cookies:
         """Return what of *due* it leaves to us: neither its cookies, nor what goes with them."""
         return [
@@ -53,3 +69,26 @@ class Own:
             for cookie in due
             if cookie[0] not in self and self._goes_with.get(cookie[0], cookie[0]) not in self
         ]
+
+
+async def ousted(
+    issuer: Issuer,
+    written: AccessToken | RefreshToken | None,
+    came: Sequence[AccessToken | RefreshToken],
+) -> tuple[AccessToken | RefreshToken, ...]:
+    """Return those of the tokens that *came* that are of another user than the one *written*."""
+    user = None if written is None else await _subject_of(issuer, written)
+    if user is None:
+        return ()
+    return tuple([token for token in came if await _subject_of(issuer, token) not in (None, user)])
+
+
+async def _subject_of(issuer: Issuer, token: AccessToken | RefreshToken) -> str | None:
+    """Return whose *token* is, if that can be told."""
+    if token.subject is not None:
+        return token.subject
+    session = token.session if isinstance(token, RefreshToken) else None
+    if session is None and issuer.rotating is not None:
+        with contextlib.suppress(StoreUnavailable):
+            session = await issuer.rotating.store.get(token.session_id)
+    return None if session is None else session.subject

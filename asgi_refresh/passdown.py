@@ -9,17 +9,19 @@ do: those they refuse themselves, in their own words.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from .cookies import keep_only
-from .credentials import Headers, bearer_token, client_of, cookie_header
+from .credentials import Credentials, Headers, client_of, cookie_header
 from .errors import ClaimsUnavailable, InvalidTokenError, Reason, StoreUnavailable
 from .issuer import Issuer
-from .shell import Shell
+from .shell import Shell, hyphens
 from .tokens import MAX_TOKEN, AccessToken, RefreshToken
 
-_OTHER_SCHEME = re.compile(rb"(?!bearer)[a-z0-9-]+ ", re.IGNORECASE)
+_WORD = re.compile(rb"[a-z0-9-]+ ", re.IGNORECASE)
 
 
 async def in_force(issuer: Issuer, token: AccessToken) -> tuple[AccessToken | None, Reason | None]:
@@ -35,6 +37,45 @@ async def in_force(issuer: Issuer, token: AccessToken) -> tuple[AccessToken | No
     if issuer.clock() >= token.expires_at:
         return None, "expired_token"
     return token, None
+
+
+@cache
+def _patterns(scheme: bytes) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """Return what a header with a token of *scheme* looks like, and what names that anywhere."""
+    names = b"|".join(re.escape(name) for name in (b"bearer", scheme) if name)
+    alone = b"" if scheme else b"?"
+    token = rb"(?:(?:%b) +)%b([0-9A-Za-z._~+/=-]+) *\Z" % (names, alone)
+    # What Python's str.split() splits at.
+    named = rb"(?:%b)[\s\x1c-\x1f\x85\xa0]" % names
+    return re.compile(token, re.IGNORECASE), re.compile(named, re.IGNORECASE)
+
+
+def _token_in(values: Sequence[bytes], scheme: bytes) -> bytes | None:
+    """
+    Return what an application that expects *scheme* reads as a token in the *values* of a header.
+
+    None: plainly nothing. Empty: readers differ.
+    """
+    token, named = _patterns(scheme)
+    if len(values) != 1:
+        return b""
+    match = token.match(values[0])
+    if match:
+        return match[1]
+    return None if _WORD.match(values[0]) and not named.search(values[0]) else b""
+
+
+def sessions_in(shell: Shell[Any], headers: Headers) -> dict[str, float]:
+    """Return the sessions of tokens in *headers* that an application takes itself, as cookies'."""
+    profile = shell.issuer.profile
+    names = (b"authorization", hyphens(profile.header[0])) if shell.guards else ()
+    found: list[AccessToken | RefreshToken] = []
+    for name in headers:
+        raw = _token_in(headers[name], profile.header[1]) if hyphens(name) in names else None
+        for read in (shell.issuer.read_access, profile.read_refresh) if raw else ():
+            with suppress(InvalidTokenError):
+                found.append(read(raw or b""))
+    return Credentials(genuine=tuple(found)).sessions
 
 
 class PassDown:
@@ -82,20 +123,30 @@ class PassDown:
             return False
         return True
 
-    async def authorization(self) -> None:
-        """Pass down an Authorization header that signs nobody in here, if it may be."""
-        values = self._headers.get(b"authorization", ())
-        if values and not await self._may_pass(values[0], alone=len(values) == 1):
-            self.set(b"authorization", b"")
+    async def tokens(self, *, signed_in: bool) -> None:
+        """
+        Pass down the headers that tokens come in, if they may be.
 
-    async def _may_pass(self, value: bytes, *, alone: bool) -> bool:
-        raw = bearer_token(self._headers)
-        if raw is None and self._shell.guards:
-            other = _OTHER_SCHEME.match(value) is not None and b"Bearer " not in value
-            return alone and other
-        words = value.split()
-        raw = raw or (words[-1] if words else b"")
-        if len(raw) > MAX_TOKEN and self._shell.guards:
+        Args:
+            signed_in: Whether it is by the one Authorization header that somebody is signed in.
+        """
+        names = [] if signed_in else [b"authorization"]
+        if self._shell.reads is not None:
+            names += [name for name in self._headers if hyphens(name) == self._shell.reads]
+        for name in names:
+            values = self._headers.get(name)
+            if values and not await self._may_pass(values):
+                self.set(name, b"")
+
+    async def _may_pass(self, values: Sequence[bytes]) -> bool:
+        guards, words = self._shell.guards, values[0].split()
+        raw = words[-1] if words else b""
+        if guards:
+            found = _token_in(values, self._issuer.profile.header[1])
+            if not found:
+                return found is None
+            raw = found
+        if len(raw) > MAX_TOKEN and guards:
             return False  # not read in here, and padding that others skip
         try:
             access = self._issuer.read_access(raw)

@@ -135,7 +135,8 @@ class Rotating(Kept):
         """Refuse an access token of an earlier system, which is of no session."""
         stray = companion.session_id != session.id
         if stray and self.denylist is not None and not self.denylist.refuses(companion):
-            await self.end(companion.session_id, subject=session.subject, reason="retired")
+            lasts, subject = companion.expires_at, session.subject
+            await self.end(companion.session_id, subject=subject, reason="retired", lasts=lasts)
 
     async def still_good(self, look: Look) -> bool:
         """Read the session once more: what was good at request time may be over."""

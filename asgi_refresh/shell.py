@@ -25,7 +25,7 @@ from .issuer import Issuer
 from .mint import Minted
 from .origins import SAFE_METHODS, refused_origin
 from .sessions import Session
-from .tokens import AccessToken
+from .tokens import AccessToken, RefreshToken
 
 E = TypeVar("E", bound=Exchange)
 Cookies = list[tuple[bytes, bytes]]
@@ -51,6 +51,12 @@ class Shell(Generic[E]):
         self.deletable = self.names.union(cookie.key for cookie in issuer.legacy.cookies)
         # Whether the application takes tokens itself, and asks no store.
         self.guards = issuer.profile.adopts and issuer.rotating is not None
+        # The header that it takes them from, if that is one of its own.
+        header = hyphens(issuer.profile.header[0])
+        self.reads = header if self.guards and header != b"authorization" else None
+        self._exempts = bool(config.cross_origin_exempt)
+        # Whether a request may be none of the plain ones for what `looks_closer` sees.
+        self.closer = self._exempts or self.reads is not None
         self._csrf = issuer.profile.csrf_cookies
         # Each cookie that may go out, and the token's cookie that it goes with.
         self.goes_with = {name: name for name in self.names}
@@ -94,6 +100,17 @@ class Shell(Generic[E]):
         """Return whether our cookies are ignored on the request's path."""
         exempt = self.issuer.config.cross_origin_exempt
         return bool(exempt) and route_path(scope["path"], scope.get("root_path", "")) in exempt
+
+    def looks_closer(self, scope: Mapping[str, Any]) -> bool:
+        """Return whether the path is exempt, or a token may be in a header of the application."""
+        if self._exempts and self.is_exempt(scope):
+            return True
+        if self.reads is None:
+            return False
+        if type(scope["headers"]) is not list:
+            return True
+        headers: Headers = scope["headers"]  # pyright: ignore[reportUnknownVariableType]
+        return any(hyphens(name.lower()) == self.reads for name, _ in headers)
 
     def foreign_origin(
         self, scope: Mapping[str, Any], headers: Mapping[bytes, list[bytes]]
@@ -146,6 +163,10 @@ class Shell(Generic[E]):
             if token == goes_with.key
         ]
 
+    def name_of(self, token: AccessToken | RefreshToken) -> bytes:
+        """Return the name of the cookie that *token* comes in."""
+        return (self.access if isinstance(token, AccessToken) else self.refresh).key
+
     def deletions(self, names: Iterable[bytes]) -> Cookies:
         """Return what deletes our cookies of *names*, and those that go with them."""
         mine = [cookie for cookie in (self.access, self.refresh) if cookie.key in names]
@@ -164,7 +185,7 @@ class Shell(Generic[E]):
 
         Those of an earlier one stay on it: their responses may still be on the wire.
         """
-        ended = came.sessions.union(also)
+        ended = {*came.sessions, *also}
         if not self._buries or not ended:
             return []
         earlier = [name for name in came.buried if is_session_id(name) and name not in ended]
@@ -188,6 +209,11 @@ class Shell(Generic[E]):
             self._warned = True
             detail = f"http on host {name.decode('latin-1')!a}: is the proxy's scheme passed on?"
             self.issuer.emit(Event("insecure_cookie", detail=detail))
+
+
+def hyphens(name: bytes) -> bytes:
+    """Return a header's *name* as WSGI has it: there the two characters are one."""
+    return name.replace(b"_", b"-")
 
 
 def refusal(origin: str) -> str:

@@ -67,7 +67,14 @@ class Stateless:
         """Return whether the session has not ended."""
         return self._mint.clock() < look.session.ends_at
 
-    async def end_kept(self, session_id: str, *, reason: str, client: Client | None) -> None:
+    async def end_kept(
+        self,
+        session_id: str,
+        *,
+        reason: str,
+        client: Client | None,
+        lasts: float = 0.0,  # noqa: ARG002
+    ) -> None:
         """Report it."""
         await self.end(session_id, reason=reason, client=client)
 
@@ -78,6 +85,7 @@ class Stateless:
         reason: str,
         subject: str | None = None,
         client: Client | None = None,
+        lasts: float = 0.0,  # noqa: ARG002
     ) -> bool:
         """Report it: only the browser's cookies can be deleted."""
         self._emit(Event("revoked", subject, session_id, reason, client=client))

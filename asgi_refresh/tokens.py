@@ -103,12 +103,15 @@ class Profile(Protocol):
         refreshes_on_error: Whether a refresh goes out with an error, too. False where the
             application checks a double-submit token itself: a request that fails the check must
             prolong nothing.
+        header: The header, in lower case, that an application with such tokens reads them from, and
+            the scheme that it expects before one, which may be empty.
         csrf_cookies: Cookies that hold the double-submit token, each with the key of the cookie
             that it comes and goes with.
     """
 
     adopts: bool
     refreshes_on_error: bool
+    header: tuple[bytes, bytes]
     csrf_cookies: Sequence[tuple[bytes, Cookie]]
 
     def mint_access(

@@ -86,6 +86,7 @@ def issuer_of(
         checks_csrf=checks_csrf,
         stateless=store is None,
         clock=clock,
+        header=_header(option),
         usual=config.access_lifetime.total_seconds(),
         room=MAX_COOKIE - len(config.refresh_cookie.key),
         refreshes=source.refreshes,
@@ -142,9 +143,14 @@ def locations_of(option: Option) -> list[str]:
 
 def _takes_bearer(option: Option, locations: list[str]) -> bool:
     """Return whether a bearer token counts before a cookie: what comes first counts there."""
-    plain = option("JWT_HEADER_NAME") == "Authorization" and option("JWT_HEADER_TYPE") == "Bearer"
     first = next(name for name in locations if name in ("headers", "cookies"))
-    return plain and first == "headers"
+    return first == "headers" and _header(option) == (b"authorization", b"Bearer")
+
+
+def _header(option: Option) -> tuple[bytes, bytes]:
+    """Return the header that the application reads tokens from, and what it wants before one."""
+    name, scheme = (str(option(f"JWT_HEADER_{part}") or "") for part in ("NAME", "TYPE"))
+    return (name or "Authorization").lower().encode(), scheme.encode()
 
 
 def _lifetime(option: Option, kind: str, default: timedelta) -> timedelta:
@@ -181,11 +187,14 @@ def _pair(source: Source, config: Config) -> Pair:
     name = option("JWT_ALGORITHM")
     algorithm = _algorithm(option)
     symmetric = isinstance(algorithm, HMACAlgorithm)
-    signing = _root(option) if symmetric else option("JWT_PRIVATE_KEY")
+    signing = _prepared(algorithm, _root(option) if symmetric else option("JWT_PRIVATE_KEY"), name)
+    keys = verifying(option)
+    if not _belong_together(algorithm, signing, keys[0]):
+        raise ConfigurationError("JWT_PRIVATE_KEY does not sign what JWT_PUBLIC_KEY verifies")
     return Pair(
         algorithm=name,
-        signing=_prepared(algorithm, signing, name),
-        verifying=verifying(option),
+        signing=signing,
+        verifying=keys,
         read_audience=option("JWT_DECODE_AUDIENCE"),
         read_issuer=option("JWT_DECODE_ISSUER"),
         audience=option("JWT_ENCODE_AUDIENCE"),
@@ -227,12 +236,24 @@ def _prepared(algorithm: Algorithm, key: Any, name: str) -> Any:
         raise ConfigurationError(f"a key is not usable with {name} ({kind})") from None
 
 
+def _belong_together(algorithm: Algorithm, signing: Any, verifying: Any) -> bool:
+    try:
+        return algorithm.verify(b"x", verifying, algorithm.sign(b"x", signing))
+    except Exception:  # noqa: BLE001 - whatever PyJWT and cryptography raise on a public key
+        return False
+
+
 def _root(option: Option) -> bytes:
     """Return the secret, or the private key, as bytes."""
     symmetric = str(option("JWT_ALGORITHM")).startswith("HS")
     name = "JWT_SECRET_KEY" if symmetric else "JWT_PRIVATE_KEY"
     value = option(name) or b""
-    raw = value.encode() if isinstance(value, str) else bytes(value)
+    try:
+        raw = value.encode() if isinstance(value, str) else value
+    except UnicodeEncodeError:
+        raise ConfigurationError(f"{name} is no text that can be encoded") from None
+    if not isinstance(raw, bytes):
+        raise ConfigurationError(f"{name} is text or bytes: a key pair's, in PEM")
     if len(raw) < MIN_SECRET:
         raise ConfigurationError(
             f"{name} needs at least {MIN_SECRET} bytes and has {len(raw)}: set a new one, and keep"

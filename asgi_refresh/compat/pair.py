@@ -50,6 +50,7 @@ class PairProfile:
         checks_csrf: Whether the application checks the double-submit token.
         stateless: Whether there is no store.
         clock: Seconds since the epoch.
+        header: As of `tokens.Profile`.
         usual: Seconds that an access token is good for, if the application says no other.
         room: Bytes that a refresh token may take.
         refreshes: Whether a request with this method and path refreshes.
@@ -66,13 +67,14 @@ class PairProfile:
         checks_csrf: bool,
         stateless: bool,
         clock: Callable[[], float],
+        header: tuple[bytes, bytes] = (b"authorization", b"Bearer"),
         usual: float = 0.0,
         room: int = MAX_COOKIE,
         refreshes: Callable[[str, str], bool] = lambda _method, _path: True,
     ) -> None:
         self._clock, self._usual = clock, usual
         self._pair, self._csrf, self.csrf_cookies = pair, csrf, csrf_cookies
-        self.refreshes_on_error = not checks_csrf
+        self.refreshes_on_error, self.header = not checks_csrf, header
         self._stateless, self._room, self._refreshes = stateless, room, refreshes
 
     # --- reading --------------------------------------------------------------------------------

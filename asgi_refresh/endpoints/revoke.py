@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope
 from asgi_refresh.credentials import Headers, client_of
 from asgi_refresh.errors import InvalidTokenError, StoreRequiredError
 from asgi_refresh.issuer import Issuer
+from asgi_refresh.tokens import AccessToken, RefreshToken
 
 from .wire import Answer, Endpoint, Refused, parameters
 
@@ -38,20 +39,23 @@ class RevokeEndpoint(Endpoint):
         came = await parameters(headers, receive, required=True)
         if came is None:
             raise Refused(400, "invalid_request")
-        session_id = await self._session_of(came.text("token"))
-        if session_id is not None:
+        token = await self._read(came.text("token"))
+        if token is not None:
             client = client_of(scope, headers)
-            await self._rotating.end_kept(session_id, reason="revoke", client=client)
+            lasts = token.expires_at if isinstance(token, AccessToken) else 0.0
+            await self._rotating.end_kept(
+                token.session_id, reason="revoke", client=client, lasts=lasts
+            )
         return Answer(200)
 
-    async def _session_of(self, token: str) -> str | None:
+    async def _read(self, token: str) -> AccessToken | RefreshToken | None:
         raw = token.encode(errors="replace")
         try:
-            return (await self._issuer.read_refresh(raw)).session_id
+            return await self._issuer.read_refresh(raw)
         except InvalidTokenError:
             pass
         try:
             access = self._issuer.read_access(raw)
         except InvalidTokenError:
             return None
-        return access.session_id if self._issuer.clock() < access.expires_at else None
+        return access if self._issuer.clock() < access.expires_at else None

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from asgi_refresh.auth import Auth
 from asgi_refresh.credentials import Headers
-from asgi_refresh.errors import TRY_AGAIN, StoreRequiredError
+from asgi_refresh.errors import StoreRequiredError, challenge
 from asgi_refresh.issuer import Issuer
 
 from .wire import Answer, Endpoint, Inner, Refused, parameters
@@ -37,15 +37,14 @@ class SignedInEndpoint(Endpoint):
     def signed_in(self, scope: Scope) -> Auth:
         """Return who is signed in; nobody is a refusal."""
         auth = Auth.of(scope)
-        if auth.reason in TRY_AGAIN:
+        if auth:
+            return auth
+        said = challenge(auth.reason)
+        if said is None:
             retry = {"retry-after": self._retry_after}
             raise Refused(503, "temporarily_unavailable", retry)
-        if not auth:
-            bare = auth.reason == "no_credentials"
-            challenge = "Bearer" if bare else 'Bearer error="invalid_token"'
-            error = "invalid_request" if bare else "invalid_token"
-            raise Refused(401, error, {"www-authenticate": challenge})
-        return auth
+        error = "invalid_token" if "error" in said else "invalid_request"
+        raise Refused(401, error, {"www-authenticate": said})
 
 
 class SessionEndpoint(SignedInEndpoint):

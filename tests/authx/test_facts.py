@@ -545,12 +545,12 @@ async def test_C1_the_tokens_of_a_login_may_fall_into_two_seconds(
 
 
 @fronts
-@pytest.mark.parametrize("whose", ["bob's", "an earlier login's", "a forger's"])
+@pytest.mark.parametrize("whose", ["an earlier login's", "a forger's"])
 async def test_C1_claims_are_not_taken_from_another_login(
     clock: RealClock, front: Front, whose: str
 ) -> None:
     site = make_site(clock, front, access={"data": {"role": "admin"}, "scopes": ["a:read"]})
-    await site.sign_in("bob" if whose == "bob's" else "alice")
+    await site.sign_in()
     other, other_csrf = site.browser.values()[ACCESS], site.csrf()
     clock.advance(HOUR)
     site.access = {}

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from authx import AuthXConfig
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from asgi_refresh import Issuer, MemoryStore
 from asgi_refresh.errors import ConfigurationError
 from tests.support import SECRET
+from tests.tokens.forge import private_key, private_pem, public_bytes
 
 
 def issuer(store: Any = None, settings: dict[str, Any] | None = None, **options: Any) -> Issuer:
@@ -49,6 +51,19 @@ def test_a_text_that_is_no_key_is_refused_without_being_quoted() -> None:
         issuer(JWT_ALGORITHM="RS256", JWT_PRIVATE_KEY=text, JWT_PUBLIC_KEY=text)
 
     assert text not in str(caught.value)
+
+
+def test_keys_of_which_one_does_not_verify_what_the_other_signs_are_refused() -> None:
+    """AuthX: every login is an error then."""
+    key, another = private_key("p256"), ec.generate_private_key(ec.SECP256R1())
+    private, public, other = private_pem(key), public_bytes(key), public_bytes(another)
+    for first, second in ((public, public), (private, other)):
+        keys = {"JWT_PRIVATE_KEY": first.decode(), "JWT_PUBLIC_KEY": second.decode()}
+        with pytest.raises(ConfigurationError, match="JWT_PUBLIC_KEY"):
+            issuer(JWT_ALGORITHM="ES256", **keys)
+
+    keys = {"JWT_PRIVATE_KEY": private.decode(), "JWT_PUBLIC_KEY": public.decode()}
+    assert repr(issuer(JWT_ALGORITHM="ES256", **keys)) == "<Issuer, stateless>"
 
 
 def test_cookies_that_scripts_can_read_are_refused() -> None:

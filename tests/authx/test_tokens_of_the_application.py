@@ -24,6 +24,7 @@ from tests.authx.site import (
     REFRESH,
     RealClock,
     Site,
+    deleted,
     make_site,
     signed_in,
 )
@@ -197,6 +198,76 @@ async def test_another_login_lends_nothing(clock: RealClock, front: Any) -> None
     site.browser.put(ACCESS, boss)
 
     assert "role" not in (await site.browser.get("/me")).json()
+
+
+# --- an access cookie for somebody else -----------------------------------------------------------
+
+
+@fronts
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "dropped"])
+@pytest.mark.parametrize("left", [LIFETIME - MINUTE, OVER])
+async def test_who_was_signed_in_before_does_not_come_back_after_it(
+    clock: RealClock, front: Any, left: float, kept: bool
+) -> None:
+    """Whether or not the browser drops a cookie whose time is over."""
+    site = await signed_in(clock, front, left=left)
+    before = site.browser.fork()
+
+    answer = await site.browser.post("/become/bob")
+    whose = (await site.browser.get("/me")).json()["sub"]
+    clock.advance(HOUR)
+    if not kept:
+        site.browser.drop(ACCESS)
+    after = [(await site.browser.get("/me")).status for _ in range(2)]
+
+    assert (whose, deleted(answer)) == ("bob", {REFRESH, CSRF_REFRESH})
+    assert set(after) <= {401, 422}
+    if front == "stored":
+        assert (await before.get("/me")).status in (401, 422)
+
+
+@fronts
+async def test_not_even_by_a_response_that_was_on_its_way(clock: RealClock, front: Any) -> None:
+    site = await signed_in(clock, front, left=OVER)
+    late = await site.browser.send("/me")
+    await site.browser.post("/become/bob")
+    clock.advance(1)
+
+    site.browser.deliver(late)
+
+    assert (await site.browser.get("/me")).status in (401, 422)
+
+
+@fronts
+@pytest.mark.parametrize("path", ["/become/alice", "/become/bob?status=400"])
+async def test_one_for_the_same_user_or_with_an_error_ends_nothing(
+    clock: RealClock, front: Any, path: str
+) -> None:
+    site = await signed_in(clock, front)
+    path, _, query = path.partition("?")
+
+    answer = await site.browser.post(path, scope={"query_string": query.encode()})
+
+    assert deleted(answer) == set()
+    assert site.named("revoked") == []
+    site.browser.drop(ACCESS)
+    clock.advance(HOUR)
+    assert (await site.browser.get("/me")).json()["sub"] == "alice"
+
+
+@fronts
+async def test_an_access_token_of_somebody_else_that_is_over_is_followed_by_nobody(
+    clock: RealClock, front: Any
+) -> None:
+    """Where it was set unseen by us: on an excluded path, or by another service."""
+    site = await signed_in(clock, front)
+    site.browser.put(ACCESS, site.auth.create_access_token("bob"))
+    clock.advance(HOUR)
+
+    answer = await site.browser.get("/me")
+
+    assert (answer.status, answer.set_cookies) == (422, [])
+    assert [event.reason for event in site.named("rejected")] == ["session_mismatch"]
 
 
 # --- the rest -------------------------------------------------------------------------------------

@@ -357,6 +357,7 @@ READERS: list[Callable[[Auth], object]] = [
     lambda auth: auth.identity,
     lambda auth: auth.display_name,
     lambda auth: auth.is_fresh(timedelta(1)),
+    repr,
 ]
 
 

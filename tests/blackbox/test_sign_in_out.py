@@ -1678,6 +1678,64 @@ async def test_an_application_that_sets_a_cookie_of_ours_and_logs_in_wins_for_th
     assert set(response.cookies) == {ACCESS, REFRESH}
 
 
+def putting(site: list[Site], subject: str, *names: str, status: int = 200) -> Any:
+    """An application that signs *subject* in by cookies it writes itself, of these *names* only."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        tokens = await site[0].issuer.issue(subject)
+        values = {ACCESS: tokens.access_token, REFRESH: tokens.refresh_token}
+        lines = [f"{name}={values[name]}; Path=/; Secure".encode() for name in names]
+        headers = [(b"set-cookie", line) for line in lines]
+        await doing(status=status, headers=headers)(scope, receive, send)
+
+    return app
+
+
+@modes
+@pytest.mark.parametrize("names", [[ACCESS], [REFRESH], [ACCESS, REFRESH]], ids=str)
+@pytest.mark.parametrize("with_access", [True, False])
+async def test_an_application_that_writes_cookies_for_somebody_else_has_ended_who_it_was(
+    clock: Clock, stored: bool, names: list[str], with_access: bool
+) -> None:
+    sites: list[Site] = []
+    site = make_site(clock, on_paths(put=putting(sites, "bob", *names)), stored=stored)
+    sites.append(site)
+    await site.sign_in()
+    before = site.browser.fork()
+    if not with_access:
+        site.browser.drop(ACCESS)
+
+    await site.browser.post("/put")
+    whose = (await site.browser.get("/")).json()["subject"]
+    clock.advance(HOUR)
+    site.browser.drop(ACCESS)
+    later = (await site.browser.get("/")).json()["subject"]
+
+    assert (whose, later) == ("bob", "bob" if REFRESH in names else None)
+    if stored:
+        assert (await before.get("/")).json()["subject"] is None
+        assert [event.reason for event in site.named("revoked")] == ["login"]
+
+
+@modes
+@pytest.mark.parametrize(("subject", "status"), [("alice", 200), ("bob", 400)])
+async def test_for_the_same_user_or_with_an_error_nobody_is_out(
+    clock: Clock, stored: bool, subject: str, status: int
+) -> None:
+    sites: list[Site] = []
+    put = putting(sites, subject, ACCESS, status=status)
+    site = make_site(clock, on_paths(put=put), stored=stored)
+    sites.append(site)
+    await site.sign_in()
+
+    await site.browser.post("/put")
+    clock.advance(HOUR)
+    site.browser.drop(ACCESS)
+
+    assert site.named("revoked") == []
+    assert (await site.browser.get("/")).json()["subject"] == "alice"
+
+
 # --- tombstone ------------------------------------------------------------------------------------
 
 BURYING: list[dict[str, Any]] = [{"stored": False}, {"config": Config(revocation="refresh")}]

@@ -30,6 +30,7 @@ from tests.blackbox.helpers import HOUR, WINDOW, deleted, given, together
 from tests.migration.sources import OLD_SECRET
 from tests.support import App, Browser
 from tests.support import Response as Answer
+from tests.tokens.forge import private_key
 
 pytestmark = pytest.mark.anyio
 
@@ -120,7 +121,7 @@ def flask_app(**config: Any) -> Flask:
 
 async def sign_in(site: Site, user: str = "alice") -> None:
     assert (await site.browser.post(f"/login/{user}")).status == 200
-    assert site.browser.values().keys() == ALL
+    assert site.browser.values().keys() >= ALL
     site.events.clear()
 
 
@@ -287,6 +288,37 @@ async def test_a_logout_by_flask_is_final_with_a_store(
         assert (await copy.get("/me")).status == (401 if stored else 200)
 
 
+HEADERS = {"JWT_TOKEN_LOCATION": ["headers", "cookies"]}
+NAMED = [
+    ({}, "authorization", "Basic x,Bearer\t{}"),
+    ({}, "authorization", "bearer x,Bearer\t{}"),
+    ({}, "authorization", "Bearer {}\xa0"),
+    ({}, "authorization", "Bearer {},"),
+    ({"JWT_HEADER_TYPE": "JWT"}, "authorization", "JWT {}"),
+    ({"JWT_HEADER_TYPE": "JWT"}, "authorization", "Basic x,JWT\x1f{}"),
+    ({"JWT_HEADER_TYPE": ""}, "authorization", "{}"),
+    ({"JWT_HEADER_TYPE": ""}, "authorization", ",{}"),
+    ({"JWT_HEADER_NAME": "X-My-Token"}, "x-my-token", "Bearer {}"),
+    ({"JWT_HEADER_NAME": "X-My-Token"}, "x_my-token", "Bearer {}"),
+]
+
+
+@pytest.mark.parametrize(("config", "header", "value"), NAMED)
+async def test_no_spelling_in_a_header_brings_an_ended_session_back(
+    clock: RealClock, config: dict[str, Any], header: str, value: str
+) -> None:
+    """Flask takes fields apart at commas, and each at whatever is white."""
+    async with flask_site(clock, **HEADERS, **config) as site:
+        await sign_in(site)
+        raw = site.browser.values()[ACCESS]
+        await site.browser.post("/logout")
+        clock.advance(2)
+
+        answer = await site.browser.send("/me", headers=[(header, value.format(raw))], cookies={})
+
+        assert answer.status in (401, 422)
+
+
 async def test_a_thief_is_found_out(clock: RealClock) -> None:
     async with flask_site(clock) as site:
         await sign_in(site)
@@ -314,6 +346,26 @@ async def test_a_login_on_top_is_who_logged_in(clock: RealClock, stored: bool) -
 
 
 # --- settings -------------------------------------------------------------------------------------
+
+
+KEY = private_key("p256")
+
+
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        ({"JWT_SECRET_KEY": "\ud800" * 32}, "JWT_SECRET_KEY"),
+        ({"JWT_SECRET_KEY": 64}, "JWT_SECRET_KEY"),
+        (
+            {"JWT_ALGORITHM": "ES256", "JWT_PRIVATE_KEY": KEY, "JWT_PUBLIC_KEY": KEY.public_key()},
+            "JWT_PRIVATE_KEY.* PEM",
+        ),
+    ],
+    ids=["no text", "a number", "an object"],
+)
+def test_a_key_of_another_kind_is_refused_by_its_name(config: dict[str, Any], what: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match=what):
+        flask_issuer(flask_app(**config).config)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_refresh.caching import Headers, forbid_caching, is_shared_cacheable, vary_on
+from asgi_refresh.caching import Headers, forbid_caching, is_merged, is_shared_cacheable, vary_on
 
 PRIVATE = (b"cache-control", b"private, no-store")
 
@@ -172,10 +172,32 @@ def test_only_what_is_missing_is_added() -> None:
     assert vary_on([], both) == [(b"vary", b"Cookie, Authorization")]
 
 
+@pytest.mark.parametrize("name", [b"Edge-Control", b"X-LiteSpeed-Cache-Control"])
+def test_what_outranks_cache_control_does_not_stay(name: bytes) -> None:
+    assert forbid_caching([(name, b"max-age=60")]) == [PRIVATE]
+
+
 def test_a_304_overrides_what_a_cache_has() -> None:
     names = [name for name, _ in forbid_caching(FRIENDLY, merged=True)]
 
-    assert names == [b"cache-control", b"cdn-cache-control", b"surrogate-control"]
+    assert names == [
+        b"cache-control",
+        b"cdn-cache-control",
+        b"cloudflare-cdn-cache-control",
+        b"vercel-cdn-cache-control",
+        b"netlify-cdn-cache-control",
+        b"surrogate-control",
+        b"edge-control",
+        b"x-litespeed-cache-control",
+    ]
+
+
+def test_a_304_a_part_and_the_answer_to_head_are_merged_into_what_a_cache_has() -> None:
+    assert [s for s in (200, 204, 206, 304, 404) if is_merged("GET", s)] == [
+        206,
+        304,
+    ]
+    assert [is_merged(method, 200) for method in ("HEAD", "POST", "")] == [True, False, False]
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,20 @@ def test_the_id_is_the_thumbprint_the_same_for_both_halves(algorithm: str) -> No
     assert len(private.id) == 43
 
 
+@pytest.mark.parametrize("algorithm", PAIRS)
+def test_a_jwk_may_be_padded(algorithm: str) -> None:
+    """RFC 7515 says without `=`, and not everybody does."""
+    made = json.loads(
+        jwt.get_algorithm_by_name(algorithm).to_jwk(private_key(KINDS[algorithm]))  # type: ignore[no-untyped-call]
+    )
+    padded = {
+        name: value + "=" * (-len(value) % 4) if name in "xyden" else value
+        for name, value in made.items()
+    }
+
+    assert Key.from_jwk({**padded, "alg": algorithm}).signs
+
+
 @pytest.mark.parametrize("form", ["TraditionalOpenSSL", "PKCS8"])
 @pytest.mark.parametrize("kind", ["rsa", "p256"])
 def test_older_forms_are_taken(form: str, kind: str) -> None:
