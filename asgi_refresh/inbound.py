@@ -32,7 +32,7 @@ from .events import Event
 from .exchange import Exchange
 from .intents import BY_BEARER, BY_COOKIE, BY_REFRESH, PENDING, How
 from .origins import SAFE_METHODS
-from .passdown import PassDown, in_force
+from .passdown import PassDown, in_force, put
 from .sessions import FrozenDict
 from .shell import Shell, refusal
 from .tokens import AccessToken, RefreshToken
@@ -62,7 +62,10 @@ class Inbound:
         self.receive = receive  # what is left of the body, once it has been looked at
         self._headers: Headers = request_headers(scope)
         self._down = PassDown(shell, scope, self._headers)
-        self._cookie = b"" if shell.is_exempt(scope) else cookie_header(self._headers)
+        cookie = cookie_header(self._headers)
+        if len(self._headers.get(b"cookie", ())) > 1:
+            put(scope, b"cookie", cookie)
+        self._cookie = b"" if shell.is_exempt(scope) else cookie
 
     async def authenticate(self) -> Auth:
         """
@@ -224,7 +227,7 @@ class Inbound:
         exchange.look, exchange.headers = look, self._headers
         keep = {name: credentials.raw.get(name) for name in (self._shell.refresh.key,)}
         cookie = keep_only(self._cookie, keep)
-        self._down.set(b"cookie", replace_value(cookie, self._shell.access.key, look.minted.raw))
+        put(self._scope, b"cookie", replace_value(cookie, self._shell.access.key, look.minted.raw))
         return auth
 
     def _not_refreshed(

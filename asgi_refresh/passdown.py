@@ -37,6 +37,14 @@ async def in_force(issuer: Issuer, token: AccessToken) -> tuple[AccessToken | No
     return token, None
 
 
+def put(scope: MutableMapping[str, Any], name: bytes, value: bytes) -> None:
+    """Pass one plain header down in the place of all of that name; empty: none."""
+    headers = [(n, v) for n, v in scope["headers"] if n.lower() != name]
+    if value:
+        headers.append((name, value))
+    scope["headers"] = headers
+
+
 class PassDown:
     """
     The headers of one request, on their way to the application.
@@ -53,19 +61,12 @@ class PassDown:
         self._shell, self._scope, self._headers = shell, scope, headers
         self._issuer = shell.issuer
 
-    def set(self, name: bytes, value: bytes) -> None:
-        """Pass one plain header down in the place of all of that name; empty: none."""
-        headers = [(n, v) for n, v in self._scope["headers"] if n.lower() != name]
-        if value:
-            headers.append((name, value))
-        self._scope["headers"] = headers
-
     def cookies(self, keep: Mapping[bytes, bytes | None]) -> None:
         """Pass down of our cookies those in *keep*, and of the others all."""
         header = cookie_header(self._headers)
         left = keep_only(header, {name: keep.get(name) for name in self._shell.names})
         if left is not header:
-            self.set(b"cookie", left)
+            put(self._scope, b"cookie", left)
 
     async def vouches(self, token: RefreshToken) -> bool:
         """
@@ -86,7 +87,7 @@ class PassDown:
         """Pass down an Authorization header that signs nobody in here, if it may be."""
         values = self._headers.get(b"authorization", ())
         if values and not await self._may_pass(values[0], alone=len(values) == 1):
-            self.set(b"authorization", b"")
+            put(self._scope, b"authorization", b"")
 
     async def _may_pass(self, value: bytes, *, alone: bool) -> bool:
         raw = bearer_token(self._headers)

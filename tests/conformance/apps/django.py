@@ -9,7 +9,7 @@ from typing import Any
 import anyio.to_thread
 from django.conf import settings
 from django.core.asgi import get_asgi_application
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse, parse_cookie
 from django.urls import path
 
 from asgi_refresh import Auth, RefreshMiddleware
@@ -28,9 +28,8 @@ def create(site: Site) -> App:
     class Consumer(AsyncWebsocketConsumer):
         async def connect(self) -> None:
             await self.accept()
-            cookies = HttpRequest()
-            cookies.META["HTTP_COOKIE"] = dict(self.scope["headers"]).get(b"cookie", b"").decode()
-            await self.send(json.dumps(told(Auth.of(self.scope), cookies.COOKIES)))
+            cookies = parse_cookie(dict(self.scope["headers"]).get(b"cookie", b"").decode())
+            await self.send(json.dumps(told(Auth.of(self.scope), cookies)))
             await self.close()
 
     async def pieces() -> AsyncIterator[bytes]:

@@ -37,7 +37,7 @@ class Handshake:
 async def handshake(
     address: Address, path: str, headers: Sequence[tuple[str, str]]
 ) -> Handshake:
-    """Ask for a WebSocket at *path*, and read what is sent until it is closed."""
+    """Ask for a WebSocket at *path*, and read the one message that is sent."""
     async with asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection(address.host, address.port, ssl=address.tls)
         connection = WSConnection(ConnectionType.CLIENT)
@@ -49,25 +49,21 @@ async def handshake(
             while data := await reader.read(65536):
                 connection.receive_data(data)
                 for event in connection.events():
-                    if _take(event, result):
-                        writer.write(connection.send(event.response()))
-                        return result
-                if result.status not in (0, 101):
+                    _take(event, result)
+                if result.told is not None or result.status not in (0, 101):
                     return result
         finally:
             writer.close()
     return result
 
 
-def _take(event: wsproto.events.Event, result: Handshake) -> bool:
-    """Note what *event* says; return whether the connection is over."""
+def _take(event: wsproto.events.Event, result: Handshake) -> None:
     if isinstance(event, wsproto.events.AcceptConnection):
         result.status, result.headers = 101, _decoded(event.extra_headers)
     elif isinstance(event, wsproto.events.RejectConnection):
         result.status, result.headers = event.status_code, _decoded(event.headers)
     elif isinstance(event, wsproto.events.TextMessage):
         result.told = json.loads(event.data)
-    return isinstance(event, wsproto.events.CloseConnection)
 
 
 def _decoded(raw: Sequence[tuple[bytes, bytes]]) -> Headers:
