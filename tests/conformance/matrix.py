@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .facts import FACTS
+from .proxies import Proxied
 from .servers import Server
 from .visitor import Place
 from .wire import WIRES
@@ -28,10 +29,10 @@ class Cell:
 
 
 def cell(
-    server: Server, framework: str, facts: Sequence[str] = tuple(FACTS), root_path: str = ""
+    server: Server | Proxied, framework: str, facts: Sequence[str] = tuple(FACTS)
 ) -> Cell:
     """Serve *framework* by *server*, and establish the *facts*."""
-    with server.serving(framework, root_path) as (web, sockets):
+    with server.serving(framework) as (web, sockets):
         wrong = asyncio.run(_establish(server, web, sockets, facts))
     return Cell(server.name, framework, wrong)
 
@@ -43,14 +44,14 @@ def cells(servers: Sequence[Server], frameworks: Sequence[str]) -> Iterator[Cell
 
 
 async def _establish(
-    server: Server, web: Address, sockets: Address, facts: Sequence[str]
+    server: Server | Proxied, web: Address, sockets: Address, facts: Sequence[str]
 ) -> dict[str, str]:
     wrong = {}
     for name in facts:
         try:
             # A connection each: what breaks one fact breaks no other.
             async with WIRES[server.http].to(web) as wire:
-                await FACTS[name](Place(web, wire, sockets, not server.drops))
+                await FACTS[name](Place(web, wire, sockets, not server.drops, server.prefix))
         except Exception as error:  # noqa: BLE001 - whatever it is, the fact was not seen
             wrong[name] = f"{type(error).__name__}: {error}".partition("\n")[0]
     return wrong

@@ -49,6 +49,7 @@ class Server:
         arguments: After `python -m`.
         tls: Whether TCP is by TLS.
         drops: Why the headers of `websocket.accept` do not reach the client; empty: they do.
+        prefix: Of every path that a client asks for.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Server:
     arguments: Callable[[Start], str]
     tls: bool = False
     drops: str = ""
+    prefix: str = ""
 
     @contextlib.contextmanager
     def serving(self, framework: str, root_path: str = "") -> Iterator[tuple[Address, Address]]:

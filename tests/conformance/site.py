@@ -9,6 +9,7 @@ The contract, in every framework:
 | `GET /me` | answers `told()`: who it is, and what the framework reads in the Cookie header |
 | `GET /stream` | sends `first`, and `last` after `/-/open` |
 | `POST /crash/VERB` | does it, `login`, `logout` or `nothing`, and raises |
+| `GET /session` | the library's endpoint: 200, or 401 for nobody |
 | WebSocket `/ws` | sends `told()` and closes |
 
 `/-/…` is answered outside the middleware: the driver's way to the clock, the role and the events.
@@ -24,6 +25,7 @@ from typing import Any
 
 from asgi_refresh import Auth, Config, Event, Issuer, MemoryStore, Session
 from asgi_refresh.decide import route_path
+from asgi_refresh.endpoints import SessionEndpoint
 from tests.support import SECRET, App, Clock, answer
 
 VARIABLE = "ASGI_REFRESH_FRAMEWORK"  # names the application to serve
@@ -38,6 +40,7 @@ class Site:
 
     Attributes:
         issuer: Whose sessions; the role of a session is looked up at every refresh.
+        endpoints: For the middleware.
         gate: What a stream waits for between its first piece and its last.
     """
 
@@ -53,6 +56,7 @@ class Site:
             load_claims=self._load_claims,
             on_event=self._note,
         )
+        self.endpoints = {"/session": SessionEndpoint(self.issuer)}
 
     def _load_claims(self, _session: Session) -> Mapping[str, Any]:
         return {"role": self._role}

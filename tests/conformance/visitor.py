@@ -72,6 +72,9 @@ class Visitor:
             pairs = self.pairs()
             cookies = pairs if self.place.wire.crumbs else ["; ".join(pairs)]
         headers = [("Cookie", line) for line in cookies if line]
+        headers.append(("Sec-Fetch-Site", "same-origin"))
+        if method == "POST":
+            headers.append(("Origin", self.place.address.origin))
         return await self.place.wire.send(method, self.place.prefix + path, headers)
 
     async def ask(
@@ -94,8 +97,10 @@ class Visitor:
         assert {ACCESS, REFRESH} <= self.jar.keys(), f"sign-in set {response.all('set-cookie')}"
 
     async def who(self) -> str | None:
-        """Return whom the application takes this one for."""
+        """Return whom the application takes this one for; what stands in front may refuse."""
         response = await self.get("/me")
+        if response.status == 401:
+            return None
         assert response.status == 200, f"/me: {response.status} {response.body!r}"
         subject: str | None = response.json()["subject"]
         return subject

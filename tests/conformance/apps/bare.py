@@ -14,7 +14,7 @@ from tests.support import App, answer
 
 
 def create(site: Site) -> App:
-    return RefreshMiddleware(_Pages(site), site.issuer)
+    return RefreshMiddleware(_Pages(site), site.issuer, endpoints=site.endpoints)
 
 
 class _Pages:

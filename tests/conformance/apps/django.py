@@ -48,7 +48,7 @@ def create(site: Site) -> App:
         path("<verb>/async", in_loop),
     ]
     router = ProtocolTypeRouter({"http": django, "websocket": Consumer.as_asgi()})
-    return RefreshMiddleware(router, site.issuer, starlette=False)
+    return RefreshMiddleware(router, site.issuer, endpoints=site.endpoints, starlette=False)
 
 
 async def me(request: HttpRequest) -> HttpResponse:

@@ -18,7 +18,7 @@ Current = Annotated[Auth, Depends(get_auth)]
 
 def create(site: Site) -> App:
     app = FastAPI()
-    app.add_middleware(RefreshMiddleware, issuer=site.issuer)
+    app.add_middleware(RefreshMiddleware, issuer=site.issuer, endpoints=site.endpoints)
 
     @app.get("/me")
     async def me(request: Request, auth: Current) -> dict[str, Any]:

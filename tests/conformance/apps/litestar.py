@@ -52,4 +52,4 @@ def create(site: Site) -> App:
         return Stream(pieces(), headers=STREAM_HEADERS)
 
     app = Litestar([me, stream, crashing, in_thread, in_loop, ws])
-    return RefreshMiddleware(app, site.issuer)
+    return RefreshMiddleware(app, site.issuer, endpoints=site.endpoints)

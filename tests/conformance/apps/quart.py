@@ -15,7 +15,7 @@ from tests.support import App
 
 def create(site: Site) -> App:
     app = Quart("conformance")
-    app.asgi_app = RefreshMiddleware(app.asgi_app, site.issuer)  # type: ignore[method-assign]
+    app.asgi_app = RefreshMiddleware(app.asgi_app, site.issuer, endpoints=site.endpoints)
 
     @app.get("/me")
     async def me() -> dict[str, Any]:

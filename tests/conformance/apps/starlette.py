@@ -54,5 +54,5 @@ def create(site: Site) -> App:
             Route("/{verb}/async", in_loop, methods=["POST"]),
             WebSocketRoute("/ws", ws),
         ],
-        middleware=[Middleware(RefreshMiddleware, issuer=site.issuer)],
+        middleware=[Middleware(RefreshMiddleware, issuer=site.issuer, endpoints=site.endpoints)],
     )

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-PATIENCE = 15.0  # seconds until a server that does not answer has failed
+PATIENCE = 5.0  # seconds until a server that does not answer has failed
 Headers = list[tuple[str, str]]
 
 
