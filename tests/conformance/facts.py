@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from .visitor import ACCESS, OTHERS, REFRESH, Place
-from .wire import Response
+from .wire.common import Response
 
 TOGETHER = 8  # requests in parallel
 ELSEWHERE = "https://elsewhere.example"
+FILE = "/files/page.txt"  # nginx's own, behind auth_request
 
 
 async def refresh(place: Place) -> None:
@@ -196,6 +197,27 @@ async def sign_out(place: Place) -> None:
     assert await other.who() is None, "signed out everywhere, and another session refreshes"
 
 
+async def files(place: Place) -> None:
+    """What nginx serves itself stays open over ten expiries, even if every new cookie is lost."""
+    visitor = place.visitor()
+    refused = await visitor.get(FILE)
+    assert refused.status == 401, f"a stranger gets {refused.status}"
+    await visitor.sign_in()
+    for number in range(10):
+        await place.expire()
+        response = await visitor.get(FILE)
+        assert (response.status, response.body) == (200, b"hello"), f"{number}: {response.status}"
+        assert response.all("set-cookie"), f"{number}: no new cookie came"
+    assert await visitor.who() == "alice", "signed out afterwards"
+    forgetful = place.visitor()
+    await forgetful.sign_in()
+    for number in range(10):
+        await place.expire()
+        exchange = await forgetful.send("GET", FILE)
+        status = (await exchange.whole()).status
+        assert status == 200, f"{number}, without the new cookies: {status}"
+
+
 Fact = Callable[[Place], Awaitable[None]]
 FACTS: dict[str, Fact] = {
     "refresh": refresh,
@@ -207,3 +229,4 @@ FACTS: dict[str, Fact] = {
     "crash": crash,
     "sign-out": sign_out,
 }
+BEHIND_AUTH_REQUEST = {**FACTS, "files": files}

@@ -6,13 +6,14 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.processes import folder, free_port, running
 
-from .servers import Server
+from .facts import BEHIND_AUTH_REQUEST, FACTS, Fact
+from .servers import SERVERS, Server
 from .wire.common import Address
 
 _PATH = f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin"
@@ -109,6 +110,7 @@ class Proxied:
     server: Server
     locations: str
     prefix: str = ""
+    facts: Mapping[str, Fact] = field(default_factory=lambda: FACTS)
     http = "1.1"
 
     @property
@@ -129,6 +131,7 @@ class Proxied:
             folder("conformance-nginx-") as path,
         ):
             port = free_port()
+            (path / "store" / "page.txt").write_text("hello")
             (path / "conf").write_text(self._config(path, port, origin.port))
             command = [binary, "-p", str(path), "-e", "stderr", "-c", f"{path}/conf"]
             with running(command, path / "output", port):
@@ -155,16 +158,18 @@ def version() -> str:
     return done.stderr.strip().partition(": ")[2]
 
 
-def proxied(servers: dict[str, Server]) -> dict[str, Proxied]:
-    """Return the rows behind nginx, by name."""
-    first, *others = (servers[name] for name in _IN_FRONT_OF)
-    rows = [
-        Proxied(f"nginx, {first.name}", first, _DEFAULTS),
-        Proxied(f"nginx auth_request, {first.name}", first, _AUTH_REQUEST),
-        Proxied(f"nginx {PREFIX}/, {first.name}", first, _STRIPPED, PREFIX),
-        *(Proxied(f"nginx {PREFIX}/, {other.name}", other, _KEPT, PREFIX) for other in others),
-    ]
-    return {row.name: row for row in rows}
-
-
-_IN_FRONT_OF = ("uvicorn-h11", "hypercorn-http1", "granian-http1", "daphne")
+_UVICORN, *_OTHERS = (
+    SERVERS[n] for n in ("uvicorn-h11", "hypercorn-http1", "granian-http1", "daphne")
+)
+PROXIED = {
+    row.name: row
+    for row in (
+        Proxied("nginx-defaults", _UVICORN, _DEFAULTS),
+        Proxied("nginx-auth-request", _UVICORN, _AUTH_REQUEST, facts=BEHIND_AUTH_REQUEST),
+        Proxied("nginx-prefix-uvicorn", _UVICORN, _STRIPPED, PREFIX),
+        *(
+            Proxied(f"nginx-prefix-{server.name.partition('-')[0]}", server, _KEPT, PREFIX)
+            for server in _OTHERS
+        ),
+    )
+}

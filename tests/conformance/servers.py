@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import trustme
-
 from tests.processes import folder, free_port, running
 
+from .facts import FACTS
 from .site import VARIABLE
 from .wire.common import Address
 
@@ -49,7 +48,6 @@ class Server:
         arguments: After `python -m`.
         tls: Whether TCP is by TLS.
         drops: Why the headers of `websocket.accept` do not reach the client; empty: they do.
-        prefix: Of every path that a client asks for.
     """
 
     name: str
@@ -58,27 +56,33 @@ class Server:
     arguments: Callable[[Start], str]
     tls: bool = False
     drops: str = ""
-    prefix: str = ""
+    prefix = ""
+    facts = FACTS
 
     @contextlib.contextmanager
     def serving(self, framework: str, root_path: str = "") -> Iterator[tuple[Address, Address]]:
         """Run the application of *framework*; yield where HTTP goes, and where WebSockets go."""
         with folder("conformance-") as path:
             start = Start(free_port(), free_port(), root_path, path / "cert.pem", path / "key.pem")
-            authority = trustme.CA()
-            issued = authority.issue_cert("localhost", "127.0.0.1")
-            issued.private_key_pem.write_to_path(start.key)
-            for number, blob in enumerate(issued.cert_chain_pems):
-                blob.write_to_path(start.certificate, append=number > 0)
-            context = None
-            if self.tls:
-                context = ssl.create_default_context()
-                authority.configure_trust(context)
-            tcp = Address(start.port, context)
-            web = Address(start.quic, context) if self.http == "3" else tcp
+            tls = certify(start) if self.tls else None
+            tcp = Address(start.port, tls)
+            web = Address(start.quic, tls) if self.http == "3" else tcp
             command = [sys.executable, "-m", *self.arguments(start).split()]
             with running(command, path / "output", start.port, {VARIABLE: framework}):
                 yield web, tcp
+
+
+def certify(start: Start) -> ssl.SSLContext:
+    """Write a certificate and its key, and return what trusts them."""
+    import trustme  # only where it is asked for
+
+    authority, context = trustme.CA(), ssl.create_default_context()
+    issued = authority.issue_cert("localhost", "127.0.0.1")
+    issued.private_key_pem.write_to_path(str(start.key))
+    for number, blob in enumerate(issued.cert_chain_pems):
+        blob.write_to_path(str(start.certificate), append=number > 0)
+    authority.configure_trust(context)
+    return context
 
 
 def _uvicorn(options: str) -> Callable[[Start], str]:

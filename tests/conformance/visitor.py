@@ -9,8 +9,8 @@ from typing import Any
 from asgi_refresh import Config
 
 from .site import ENDED
-from .wire import Exchange, Handshake, Response, Wire, handshake
-from .wire.common import Address
+from .wire.common import Address, Exchange, Response, Wire
+from .wire.websocket import Handshake, handshake
 
 ACCESS, REFRESH = Config().access_cookie.name, Config().refresh_cookie.name
 OTHERS = {"theme": "dark", "lang": "en"}  # cookies that have nothing to do with us

@@ -1,1 +1,1 @@
-"""The applications, one for each framework, with the middleware put in as its documentation says."""
+"""One application for each framework, with the middleware put in as its documentation says."""

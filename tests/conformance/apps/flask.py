@@ -44,7 +44,9 @@ def create(site: Site) -> App:
         act(current(), verb)
         return "", 204
 
-    return RefreshMiddleware(with_websockets(WSGIMiddleware(app.wsgi_app)), site.issuer, endpoints=site.endpoints)
+    return RefreshMiddleware(
+        with_websockets(WSGIMiddleware(app.wsgi_app)), site.issuer, endpoints=site.endpoints
+    )
 
 
 def current() -> Auth:

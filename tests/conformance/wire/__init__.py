@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from .common import Exchange, Response, Wire
-from .http1 import HTTP1
-from .http2 import HTTP2
-from .http3 import HTTP3
-from .websocket import Handshake, handshake
+from .common import Wire
 
-WIRES: dict[str, type[Wire]] = {"1.1": HTTP1, "2": HTTP2, "3": HTTP3}
 
-__all__ = ["HTTP1", "HTTP2", "HTTP3", "WIRES", "Exchange", "Handshake", "Response", "Wire", "handshake"]
+def wire_of(http: str) -> type[Wire]:
+    """Return what speaks *http*, whose library is only needed then."""
+    if http == "2":
+        from .http2 import HTTP2
+
+        return HTTP2
+    if http == "3":
+        from .http3 import HTTP3
+
+        return HTTP3
+    from .http1 import HTTP1
+
+    return HTTP1

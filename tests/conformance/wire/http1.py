@@ -71,7 +71,9 @@ async def _read(
         if event is h11.NEED_DATA:
             connection.receive_data(await reader.read(65536))
         elif isinstance(event, h11.Response):
-            pairs = [(n.decode("latin-1"), v.decode("latin-1")) for n, v in event.headers.raw_items()]
+            pairs = [
+                (n.decode("latin-1"), v.decode("latin-1")) for n, v in event.headers.raw_items()
+            ]
             queue.put_nowait(Response(event.status_code, pairs))
         elif isinstance(event, h11.Data):
             queue.put_nowait(bytes(event.data))

@@ -34,9 +34,7 @@ class Handshake:
         return [value for name, value in self.headers if name.lower() == "set-cookie"]
 
 
-async def handshake(
-    address: Address, path: str, headers: Sequence[tuple[str, str]]
-) -> Handshake:
+async def handshake(address: Address, path: str, headers: Sequence[tuple[str, str]]) -> Handshake:
     """Ask for a WebSocket at *path*, and read the one message that is sent."""
     async with asyncio.timeout(PATIENCE):
         reader, writer = await asyncio.open_connection(address.host, address.port, ssl=address.tls)
