@@ -6,7 +6,7 @@ import contextlib
 import ssl
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.processes import folder, free_port, running
@@ -27,14 +27,25 @@ class Start:
         port: TCP.
         quic: UDP, for those that can.
         root_path: What a proxy strips from every path; empty: nothing.
-        certificate, key: Files.
+        folder: For the certificate, its key, and the certificate of who issued it.
     """
 
     port: int
     quic: int
     root_path: str
-    certificate: Path
-    key: Path
+    folder: Path
+
+    @property
+    def certificate(self) -> Path:
+        return self.folder / "cert.pem"
+
+    @property
+    def key(self) -> Path:
+        return self.folder / "key.pem"
+
+    @property
+    def authority(self) -> Path:
+        return self.folder / "authority.pem"
 
 
 @dataclass(frozen=True)
@@ -63,10 +74,10 @@ class Server:
     def serving(self, framework: str, root_path: str = "") -> Iterator[tuple[Address, Address]]:
         """Run the application of *framework*; yield where HTTP goes, and where WebSockets go."""
         with folder("conformance-") as path:
-            start = Start(free_port(), free_port(), root_path, path / "cert.pem", path / "key.pem")
+            start = Start(free_port(), free_port(), root_path, path)
             tls = certify(start) if self.tls else None
-            tcp = Address(start.port, tls)
-            web = Address(start.quic, tls) if self.http == "3" else tcp
+            tcp = Address(start.port, tls, trusted=start.authority)
+            web = replace(tcp, port=start.quic) if self.http == "3" else tcp
             command = [sys.executable, "-m", *self.arguments(start).split()]
             with running(command, path / "output", start.port, {VARIABLE: framework}):
                 yield web, tcp
@@ -82,6 +93,7 @@ def certify(start: Start) -> ssl.SSLContext:
     for number, blob in enumerate(issued.cert_chain_pems):
         blob.write_to_path(str(start.certificate), append=number > 0)
     authority.configure_trust(context)
+    authority.cert_pem.write_to_path(str(start.authority))
     return context
 
 
@@ -99,9 +111,12 @@ def _hypercorn(start: Start) -> str:
     return f"hypercorn {APP} --bind 127.0.0.1:{start.port} {root} --log-level critical"
 
 
+def _hypercorn_tls(start: Start) -> str:
+    return f"{_hypercorn(start)} --certfile {start.certificate} --keyfile {start.key}"
+
+
 def _hypercorn_quic(start: Start) -> str:
-    tls = f"--certfile {start.certificate} --keyfile {start.key}"
-    return f"{_hypercorn(start)} --quic-bind 127.0.0.1:{start.quic} {tls}"
+    return f"{_hypercorn_tls(start)} --quic-bind 127.0.0.1:{start.quic}"
 
 
 def _granian(http: str) -> Callable[[Start], str]:
@@ -151,6 +166,8 @@ SERVERS = {
         Server("daphne", ("daphne", "twisted", "autobahn"), "1.1", _daphne, drops=_DAPHNE),
     )
 }
+# What the clients talk to: by https, in HTTP/2 where they can.
+FOR_CLIENTS = Server("hypercorn-tls", ("hypercorn",), "1.1", _hypercorn_tls, tls=True)
 FRAMEWORKS = {
     "bare": (),
     "starlette": ("starlette",),

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 PATIENCE = 5.0  # seconds until a server that does not answer has failed
@@ -81,11 +82,13 @@ class Address:
 
     Attributes:
         tls: None: plain.
+        trusted: The certificate to trust, in a file.
     """
 
     port: int
     tls: ssl.SSLContext | None = None
     host: str = "127.0.0.1"
+    trusted: Path | None = None
 
     @property
     def authority(self) -> str:
