@@ -32,7 +32,7 @@ from .events import Event
 from .exchange import Exchange
 from .intents import BY_BEARER, BY_COOKIE, BY_REFRESH, PENDING, How
 from .origins import SAFE_METHODS
-from .passdown import PassDown, in_force, put
+from .passdown import PassDown, in_force
 from .sessions import FrozenDict
 from .shell import Shell, refusal
 from .tokens import AccessToken, RefreshToken
@@ -64,7 +64,7 @@ class Inbound:
         self._down = PassDown(shell, scope, self._headers)
         cookie = cookie_header(self._headers)
         if len(self._headers.get(b"cookie", ())) > 1:
-            put(scope, b"cookie", cookie)
+            self._down.set(b"cookie", cookie)
         self._cookie = b"" if shell.is_exempt(scope) else cookie
 
     async def authenticate(self) -> Auth:
@@ -227,7 +227,7 @@ class Inbound:
         exchange.look, exchange.headers = look, self._headers
         keep = {name: credentials.raw.get(name) for name in (self._shell.refresh.key,)}
         cookie = keep_only(self._cookie, keep)
-        put(self._scope, b"cookie", replace_value(cookie, self._shell.access.key, look.minted.raw))
+        self._down.set(b"cookie", replace_value(cookie, self._shell.access.key, look.minted.raw))
         return auth
 
     def _not_refreshed(

@@ -22,7 +22,7 @@ from .inbound import CrossOriginRefused, Inbound
 from .intents import BY_COOKIE, NOBODY, PENDING, READ, REPLACED, SCOPE_KEY, STARTED
 from .issuer import Issuer
 from .origins import SAFE_METHODS
-from .passdown import put
+from .passdown import replaced
 from .shell import Shell, respond
 from .tokens import AccessToken
 
@@ -150,8 +150,8 @@ class RefreshMiddleware:
         safe = scope["method"] in SAFE_METHODS
         if not safe and (self._asks_token or not _is_same_origin(headers)):
             return None
-        if split:  # some frameworks read the first only, or join them by commas
-            put(scope, b"cookie", cookie)
+        # Split, some frameworks read the first only, or join them by commas.
+        scope["headers"] = replaced(headers, b"cookie", cookie) if split else headers
         auth = _new(Auth)  # as `Shell.auth` makes it, without the call
         auth._token, auth._how, auth._state = token, how, 0
         auth._shell, auth._scope, auth._cookie = self._shell, scope, cookie

@@ -9,7 +9,7 @@ do: those they refuse themselves, in their own words.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 from .cookies import keep_only
@@ -37,12 +37,12 @@ async def in_force(issuer: Issuer, token: AccessToken) -> tuple[AccessToken | No
     return token, None
 
 
-def put(scope: MutableMapping[str, Any], name: bytes, value: bytes) -> None:
-    """Pass one plain header down in the place of all of that name; empty: none."""
-    headers = [(n, v) for n, v in scope["headers"] if n.lower() != name]
-    if value:
-        headers.append((name, value))
-    scope["headers"] = headers
+def replaced(
+    headers: Iterable[tuple[bytes, bytes]], name: bytes, value: bytes
+) -> list[tuple[bytes, bytes]]:
+    """Return *headers* with one plain header in the place of all of that *name*; empty: none."""
+    left = [(n, v) for n, v in headers if n.lower() != name]
+    return [*left, (name, value)] if value else left
 
 
 class PassDown:
@@ -61,12 +61,16 @@ class PassDown:
         self._shell, self._scope, self._headers = shell, scope, headers
         self._issuer = shell.issuer
 
+    def set(self, name: bytes, value: bytes) -> None:
+        """Pass one plain header down in the place of all of that name; empty: none."""
+        self._scope["headers"] = replaced(self._scope["headers"], name, value)
+
     def cookies(self, keep: Mapping[bytes, bytes | None]) -> None:
         """Pass down of our cookies those in *keep*, and of the others all."""
         header = cookie_header(self._headers)
         left = keep_only(header, {name: keep.get(name) for name in self._shell.names})
         if left is not header:
-            put(self._scope, b"cookie", left)
+            self.set(b"cookie", left)
 
     async def vouches(self, token: RefreshToken) -> bool:
         """
@@ -87,7 +91,7 @@ class PassDown:
         """Pass down an Authorization header that signs nobody in here, if it may be."""
         values = self._headers.get(b"authorization", ())
         if values and not await self._may_pass(values[0], alone=len(values) == 1):
-            put(self._scope, b"authorization", b"")
+            self.set(b"authorization", b"")
 
     async def _may_pass(self, value: bytes, *, alone: bool) -> bool:
         raw = bearer_token(self._headers)
