@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	if $$python -c '$(FITS)' 2>/dev/null; then echo $$python; break; fi; done)
 BIN = .venv/bin
 
-.PHONY: help demo test check bench model matrix fuzz caches clean
+.PHONY: help demo test check bench model matrix matrix-servers fuzz caches clean
 
 help:
 	@echo 'make demo    watch a session refresh itself, on a page on this machine'
@@ -18,6 +18,7 @@ help:
 	@echo 'make fuzz    feed the readers hostile bytes, five targets for a minute each'
 	@echo 'make caches  try nginx, Apache, Varnish and Squid in front, where they are installed'
 	@echo 'make matrix  the token and attack suites on every version that is promised'
+	@echo 'make matrix-servers  every framework on every server, behind nginx, and real clients'
 	@echo 'make clean   remove .venv and everything generated'
 
 demo: .venv/.demo
@@ -48,6 +49,13 @@ caches: .venv/.dev
 matrix: .venv/.dev
 	$(BIN)/python -m tests.versions
 
+# CELLS='granian-*/django' chooses some; without, docs/compatibility.md is written.
+matrix-servers: .venv/.dev .venv/.servers
+	$(BIN)/python -m tests.conformance $(CELLS)
+ifndef CELLS
+	$(BIN)/python -m tests.conformance clients
+endif
+
 clean:
 	rm -rf .venv .matrix build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -58,6 +66,6 @@ $(BIN)/python:
 	'$(PYTHON)' -m venv .venv
 
 # Each stamp is older than pyproject.toml when that has changed: then it is installed anew.
-.venv/.demo .venv/.dev: .venv/.%: pyproject.toml | $(BIN)/python
+.venv/.demo .venv/.dev .venv/.servers: .venv/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@

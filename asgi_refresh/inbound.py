@@ -62,7 +62,10 @@ class Inbound:
         self.receive = receive  # what is left of the body, once it has been looked at
         self._headers: Headers = request_headers(scope)
         self._down = PassDown(shell, scope, self._headers)
-        self._cookie = b"" if shell.is_exempt(scope) else cookie_header(self._headers)
+        cookie = cookie_header(self._headers)
+        if len(self._headers.get(b"cookie", ())) > 1:
+            self._down.set(b"cookie", cookie)
+        self._cookie = b"" if shell.is_exempt(scope) else cookie
 
     async def authenticate(self) -> Auth:
         """

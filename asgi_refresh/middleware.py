@@ -22,6 +22,7 @@ from .inbound import CrossOriginRefused, Inbound
 from .intents import BY_COOKIE, NOBODY, PENDING, READ, REPLACED, SCOPE_KEY, STARTED
 from .issuer import Issuer
 from .origins import SAFE_METHODS
+from .passdown import replaced
 from .shell import Shell, respond
 from .tokens import AccessToken
 
@@ -118,11 +119,11 @@ class RefreshMiddleware:
         if type(scope["headers"]) is not list or scope["type"] != "http":
             return None
         headers: Headers = scope["headers"]  # pyright: ignore[reportUnknownVariableType]
-        cookie = b""
+        cookie, split = b"", False
         for name, field in headers:
             size = len(name)
             if size == 6 and name.lower() == b"cookie":
-                cookie = cookie + b"; " + field if cookie else field
+                cookie, split = (cookie + b"; " + field, True) if cookie else (field, False)
                 if len(cookie) > self._most:
                     return None
             elif size == 13 and name.lower() == b"authorization":
@@ -145,10 +146,11 @@ class RefreshMiddleware:
                 or token.session_id in denylist.by_session
             ):
                 return None
-        if scope["method"] not in SAFE_METHODS and (
-            self._asks_token or not _is_same_origin(headers)
-        ):
+        safe = scope["method"] in SAFE_METHODS
+        if not safe and (self._asks_token or not _is_same_origin(headers)):
             return None
+        # Split, some frameworks read the first only, or join them by commas.
+        scope["headers"] = replaced(headers, b"cookie", cookie) if split else headers
         auth = _new(Auth)  # as `Shell.auth` makes it, without the call
         auth._token, auth._how, auth._state = token, how, 0
         auth._shell, auth._scope, auth._cookie = self._shell, scope, cookie

@@ -9,7 +9,7 @@ do: those they refuse themselves, in their own words.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -78,6 +78,14 @@ def sessions_in(shell: Shell[Any], headers: Headers) -> dict[str, float]:
     return Credentials(genuine=tuple(found)).sessions
 
 
+def replaced(
+    headers: Iterable[tuple[bytes, bytes]], name: bytes, value: bytes
+) -> list[tuple[bytes, bytes]]:
+    """Return *headers* with one plain header in the place of all of that *name*; empty: none."""
+    left = [(n, v) for n, v in headers if n.lower() != name]
+    return [*left, (name, value)] if value else left
+
+
 class PassDown:
     """
     The headers of one request, on their way to the application.
@@ -96,10 +104,7 @@ class PassDown:
 
     def set(self, name: bytes, value: bytes) -> None:
         """Pass one plain header down in the place of all of that name; empty: none."""
-        headers = [(n, v) for n, v in self._scope["headers"] if n.lower() != name]
-        if value:
-            headers.append((name, value))
-        self._scope["headers"] = headers
+        self._scope["headers"] = replaced(self._scope["headers"], name, value)
 
     def cookies(self, keep: Mapping[bytes, bytes | None]) -> None:
         """Pass down of our cookies those in *keep*, and of the others all."""

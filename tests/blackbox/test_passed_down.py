@@ -174,3 +174,31 @@ async def test_a_sign_out_still_finds_what_came(clock: Clock) -> None:
     assert {ACCESS, REFRESH} <= set(response.cookies)
     assert copy.values() == {}
     assert site.events
+
+
+@pytest.mark.parametrize(
+    ("brings", "path"),
+    [
+        ((), "/"),
+        ((ACCESS,), "/"),
+        ((ACCESS, REFRESH), "/"),
+        ((REFRESH,), "/"),
+        (("bearer",), "/"),
+        ((ACCESS, REFRESH), "/exempt"),
+    ],
+    ids=["nothing", "access", "both", "refresh", "bearer", "on an exempt path"],
+)
+async def test_cookies_that_the_server_split_come_in_one_header(
+    clock: Clock, brings: tuple[str, ...], path: str
+) -> None:
+    site = make_site(clock, config=Config(cross_origin_exempt=["/exempt"]))
+    await site.sign_in()
+    jar = site.browser.values()
+    theirs = [("cookie", "theme=dark"), ("cookie", "lang=en")]
+    ours = [("cookie", f"{name}={jar[name]}") for name in brings if name in jar]
+    if "bearer" in brings:
+        ours = [("authorization", f"Bearer {jar[ACCESS]}")]
+
+    response = await site.browser.send(path, cookies={}, headers=[*theirs, *ours])
+
+    assert {"theme=dark", "lang=en"} <= set(cookies(response))

@@ -11,19 +11,16 @@ import contextlib
 import os
 import pwd
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.processes import folder, free_port, running
+
 from .app import VARIABLE
 
-_ROOT = Path(__file__).parents[2]
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 INSTALL = "apt-get install --no-install-recommends nginx-light apache2 varnish squid"
 
@@ -81,78 +78,22 @@ class Kind:
     def running(self, origin: int) -> Iterator[int]:
         """Run it in front of *origin*, and yield its port."""
         binary = self._found()
-        with _folder() as folder:
-            place = Place(folder, free_port(), origin)
-            with _process(self.start(binary, place), folder / "output", place.port):
+        with folder("caches-") as path:
+            place = Place(path, free_port(), origin)
+            with running(self.start(binary, place), path / "output", place.port):
                 yield place.port
 
 
 @contextlib.contextmanager
 def application(mode: str) -> Iterator[int]:
     """Run the application in uvicorn, with what the library says to caches or without."""
-    with _folder() as folder:
+    with folder("caches-") as path:
         port = free_port()
         command = f"-m uvicorn tests.caches.app:create --factory --host 127.0.0.1 --port {port}"
         quiet = "--log-level warning --no-access-log --lifespan off"
         arguments = [sys.executable, *command.split(), *quiet.split()]
-        with _process(arguments, folder / "output", port, {VARIABLE: mode}):
+        with running(arguments, path / "output", port, {VARIABLE: mode}):
             yield port
-
-
-@contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="caches-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "store").mkdir()
-        (folder / "store").chmod(0o777)  # started by root, they work as somebody else
-        yield folder
-
-
-@contextlib.contextmanager
-def _process(
-    command: list[str], output: Path, port: int, environment: dict[str, str] | None = None
-) -> Iterator[None]:
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            cwd=_ROOT,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        )
-    try:
-        _await_port(process, output, port)
-        yield
-    finally:
-        _stop(process)
-
-
-def _await_port(process: subprocess.Popen[bytes], output: Path, port: int) -> None:
-    for _ in range(600):
-        if process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                return
-            time.sleep(0.05)
-    raise RuntimeError(f"{process.args!r} does not listen: {output.read_text(errors='replace')}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process and its children, which are in a group of their own."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(3)
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait(10)
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 def _user(*names: str) -> str | None:

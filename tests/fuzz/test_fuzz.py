@@ -164,7 +164,7 @@ PLANTED: dict[str, list[tuple[str, Any, str, str, str]]] = {
         ("never refused", middleware, "_refuse", "await respond(send, 403, text, [])", "pass"),
         ("kept by caches", caching, "forbid_caching", 'b"private, no-store"', 'b"private"'),
         ("OPTIONS refreshes", Inbound, "_may_refresh", "method in _NEVER_REFRESH", "False"),
-        ("two cookie headers", PassDown, "set", "n.lower() != name", "n.lower() == name"),
+        ("two cookie headers", passdown, "replaced", "n.lower() != name", "n.lower() == name"),
         ("a forged cookie of nobody's", credentials, "_genuine",
          "except InvalidTokenError", "except AssertionError"),
     ],
