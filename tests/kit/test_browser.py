@@ -123,7 +123,12 @@ async def test_a_request_is_what_was_asked_for() -> None:
     browser = AsyncBrowser(setting(), base_url="https://app.example:8443")
     told = (await browser.request("PUT", "/a%20b?c=d", headers={"X-One": "1"}, content="e")).json()
 
-    assert (told["method"], told["path"], told["query"], told["body"]) == ("PUT", "/a b", "c=d", "e")
+    assert (told["method"], told["path"], told["query"], told["body"]) == (
+        "PUT",
+        "/a b",
+        "c=d",
+        "e",
+    )
     assert told["headers"]["host"] == "app.example:8443"
     assert told["headers"]["x-one"] == "1"
 
@@ -298,10 +303,13 @@ async def test_an_end_by_the_application_is_seen(word: str, code: int) -> None:
 
 
 async def test_an_error_of_a_websocket_handler_is_the_tests() -> None:
-    with pytest.raises(LookupError, match="broken"):
+    async def crash() -> None:
         async with AsyncBrowser(echo).websocket("/") as websocket:
             await websocket.send_text("crash")
             await websocket.receive_text()
+
+    with pytest.raises(LookupError, match="broken"):
+        await crash()
 
 
 async def test_an_error_of_the_test_is_in_no_group() -> None:
