@@ -14,7 +14,7 @@ from contextlib import (
     nullcontext,
 )
 from http.cookiejar import CookieJar
-from typing import Any, Self
+from typing import Any, Self, cast
 from urllib.parse import unquote, urlencode, urlsplit
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -108,6 +108,18 @@ class AsyncBrowser:
     async def post(self, path: str, **more: Any) -> Response:
         """Return what `request("POST", …)` does."""
         return await self.request("POST", path, **more)
+
+    async def put(self, path: str, **more: Any) -> Response:
+        """Return what `request("PUT", …)` does."""
+        return await self.request("PUT", path, **more)
+
+    async def patch(self, path: str, **more: Any) -> Response:
+        """Return what `request("PATCH", …)` does."""
+        return await self.request("PATCH", path, **more)
+
+    async def delete(self, path: str, **more: Any) -> Response:
+        """Return what `request("DELETE", …)` does."""
+        return await self.request("DELETE", path, **more)
 
     @asynccontextmanager
     async def websocket(
@@ -223,6 +235,18 @@ class Browser:
         """Return what `request("POST", …)` does."""
         return self.request("POST", path, **more)
 
+    def put(self, path: str, **more: Any) -> Response:
+        """Return what `request("PUT", …)` does."""
+        return self.request("PUT", path, **more)
+
+    def patch(self, path: str, **more: Any) -> Response:
+        """Return what `request("PATCH", …)` does."""
+        return self.request("PATCH", path, **more)
+
+    def delete(self, path: str, **more: Any) -> Response:
+        """Return what `request("DELETE", …)` does."""
+        return self.request("DELETE", path, **more)
+
     @contextmanager
     def websocket(self, path: str, *, headers: _Headers = None) -> Generator[OpenWebSocket]:
         """Open a WebSocket, as `AsyncBrowser.websocket`."""
@@ -232,8 +256,10 @@ class Browser:
 
 
 def portal_of(client: Any) -> AbstractContextManager[BlockingPortal]:
-    """Return the way from a sync *client*, ours or Starlette's, to an event loop."""
-    portal: BlockingPortal | None = getattr(client, "portal", None)
-    if portal is not None:
+    """Return the way from a sync *client*, ours, Starlette's or Litestar's, to an event loop."""
+    portal: Any = getattr(client, "portal", None)
+    if isinstance(portal, BlockingPortal):
         return nullcontext(portal)
+    if callable(portal):  # Litestar's
+        return cast("AbstractContextManager[BlockingPortal]", portal())
     return start_blocking_portal(**getattr(client, "async_backend", {}))

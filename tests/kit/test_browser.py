@@ -133,6 +133,15 @@ async def test_a_request_is_what_was_asked_for() -> None:
     assert told["headers"]["x-one"] == "1"
 
 
+@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
+async def test_each_method_has_a_word_of_its_own(method: str) -> None:
+    told = (await getattr(AsyncBrowser(setting()), method)("/", headers={"x-one": "1"})).json()
+    of_sync = getattr(Browser(setting()), method)("/", headers={"x-one": "1"}).json()
+
+    assert (told["method"], told["headers"]["x-one"]) == (method.upper(), "1")
+    assert told == of_sync
+
+
 async def test_a_body_may_be_json_or_a_form() -> None:
     browser = AsyncBrowser(setting())
     as_json = (await browser.post("/", json={"a": "é"})).json()

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from asgi_refresh import Event, Issuer, MemoryStore
 from asgi_refresh.testing import Events, capture_events
+from tests.kit.support import run_pytest
 from tests.support import SECRET
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).parents[2]
 PLUGIN = "_asgi_refresh_pytest"
 
 
@@ -87,27 +83,8 @@ def test_a_failed_assertion_shows_what_was_heard() -> None:
 
 
 def run(tmp_path: Path, test: str, *arguments: str) -> str:
-    """Run pytest on *test*, with the plugin by its entry point; return what it printed."""
-    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    points = table["project"]["entry-points"]["pytest11"]
-    installed = tmp_path / "installed" / "kit-0.dist-info"
-    installed.mkdir(parents=True)
-    (installed / "METADATA").write_text("Name: kit\nVersion: 0\n")
-    lines = [f"{name} = {module}" for name, module in points.items()]
-    (installed / "entry_points.txt").write_text("\n".join(["[pytest11]", *lines]))
     (tmp_path / "test_it.py").write_text(test)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{installed.parent}"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return run_pytest(tmp_path, *arguments)
 
 
 def test_the_fixture_hears(tmp_path: Path) -> None:
