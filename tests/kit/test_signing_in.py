@@ -211,7 +211,7 @@ def litestar() -> Any:
         quart(),
         litestar(),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_an_issuer_is_found_behind(app: Any) -> None:
     assert issuer_of(app) is ISSUER
@@ -225,7 +225,7 @@ def test_an_issuer_is_found_behind(app: Any) -> None:
         (RefreshMiddleware(RefreshMiddleware(whoami, ISSUER), an_issuer()), "2 issuers"),
         (VerifierMiddleware(whoami, Verifier(Key.generate("ES256"))), "no issuers"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_an_issuer_that_is_not_certain_must_be_said(app: Any, said: str) -> None:
     with pytest.raises(LookupError, match=f"{said}.*say issuer="):
