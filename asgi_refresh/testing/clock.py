@@ -8,7 +8,7 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from types import CellType, FunctionType, MethodType
+from types import CellType, FunctionType
 from typing import Any, Final
 
 from asgi_refresh.issuer import Issuer
@@ -81,16 +81,8 @@ def _parts(roots: Iterable[Any]) -> Iterator[Any]:
     ahead = list(roots)
     while ahead:
         part = ahead.pop()
-        if id(part) in seen:
-            continue
-        seen[id(part)] = part
-        if isinstance(part, dict):
-            ahead += part.values()  # pyright: ignore[reportUnknownMemberType]
-        elif isinstance(part, list | tuple | set | frozenset):
-            ahead += part  # pyright: ignore[reportUnknownArgumentType]
-        elif isinstance(part, MethodType):
-            ahead.append(part.__self__)
-        elif _is_ours(part):
+        if id(part) not in seen and _is_ours(part):
+            seen[id(part)] = part
             yield part
             ahead += [value for _, value in _attributes(part)]
             ahead += [cell.cell_contents for cell in _cells(part)]

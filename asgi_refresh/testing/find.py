@@ -13,9 +13,8 @@ _MOST: Final = 10_000
 # Where frameworks and wrappers keep the application inside of them, and how they keep a middleware
 # that is not built yet.
 _NAMES: Final = (
-    *("app", "_app", "asgi_app", "application", "wrapped", "__wrapped__", "__self__", "func"),
-    *("middleware_stack", "user_middleware", "middleware", "asgi_handler", "application_mapping"),
-    *("router", "routes", "issuer", "args", "kwargs"),
+    *("app", "_app", "asgi_app", "application", "__self__", "func"),
+    *("middleware_stack", "user_middleware", "middleware", "routes", "issuer", "args", "kwargs"),
 )
 
 

@@ -6,7 +6,7 @@ import functools
 import gc
 import inspect
 import time
-from types import CellType, FunctionType
+from types import CellType, FunctionType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -217,6 +217,13 @@ def test_an_issuer_is_found_behind(app: Any) -> None:
     assert issuer_of(app) is ISSUER
 
 
+@pytest.mark.parametrize("name", ["app", "_app", "asgi_app", "application"])
+def test_an_issuer_is_found_behind_a_wrapper_that_calls_it(name: str) -> None:
+    wrapper = SimpleNamespace(**{name: RefreshMiddleware(whoami, ISSUER)})
+
+    assert issuer_of(wrapper) is ISSUER
+
+
 @pytest.mark.parametrize(
     ("app", "said"),
     [
@@ -278,7 +285,7 @@ async def test_a_token_that_is_over_already_costs_no_time() -> None:
     issuer = an_issuer(clock=Clock(lambda: 1_800_000_000.0))
     browser = AsyncBrowser(RefreshMiddleware(whoami, issuer))
     await sign_in(browser, "alice", persistent=False)
-    expire_access(browser)
+    advance(browser, hours=1)
     now = issuer.clock()
     expire_access(browser)
 
@@ -367,7 +374,8 @@ def test_a_reader_of_an_earlier_systems_tokens_has_the_same_clock() -> None:
 
     assert inspect.getclosurevars(legacy.read).nonlocals["clock"] is time.time
     new = movable(issuer)
-    assert inspect.getclosurevars(legacy.read).nonlocals["clock"] is new
+    inside = inspect.getclosurevars(legacy.read).nonlocals
+    assert inside["clock"] is inside["profile"]._clock is new
 
 
 async def test_a_time_that_went_by_stays_gone() -> None:
