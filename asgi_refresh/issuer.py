@@ -30,7 +30,7 @@ from .sessions import Session
 from .settler import Retire
 from .stateless import Stateless
 from .store import Store
-from .telemetry import guarded, log_event
+from .telemetry import Guarded, log_event
 from .tokens import AccessToken, Profile, RefreshToken, token_bytes
 
 _LOOKS = 3  # at a session that moves on between look and answer
@@ -77,7 +77,7 @@ class Issuer:
         accept_legacy: Legacy | None = None,
     ) -> None:
         self.config = config = Config() if config is None else config
-        self.clock, self.emit = clock, guarded(on_event)
+        self.clock, self.emit = clock, Guarded(on_event)
         if profile is None:
             profile = make_profile(key, secret, config, stateless=store is None)
         self.profile = profile

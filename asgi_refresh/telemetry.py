@@ -54,13 +54,22 @@ def _counter() -> Any:
     return meter.create_counter("asgi_refresh.events", description="Decisions of asgi_refresh")
 
 
-def guarded(hook: EventHook) -> EventHook:
-    """Return *hook* so that its errors are logged and never reach a request."""
+class Guarded:
+    """
+    A hook whose errors are logged and never reach a request.
 
-    def emit(event: Event) -> None:
+    Args:
+        hook: What is told.
+    """
+
+    __slots__ = ("_hook",)
+
+    def __init__(self, hook: EventHook) -> None:
+        self._hook = hook
+
+    def __call__(self, event: Event) -> None:
+        """Tell the hook of *event*."""
         try:
-            hook(event)
+            self._hook(event)
         except Exception:  # a hook may raise anything, and none of it is the client's fault
             _logger.exception("the event hook failed on %s", event.name)
-
-    return emit

@@ -1,51 +1,39 @@
 """
-What a store must do, as checks that anybody can run on a store of their own.
+For tests: of an application that keeps its users signed in, and of a store.
 
-    from asgi_refresh.testing import check_store
+    def test_a_user_stays_signed_in():
+        browser = Browser(app)
+        sign_in(browser, "alice", role="admin")
+        expire_access(browser)
+        assert browser.get("/me").json() == {"hello": "alice"}
 
-    async def test_my_store():
-        await check_store(lambda: MyStore(...))
-
-`STORE_CHECKS` lists the checks, for one test each.
+Installed with pytest, there is a fixture `refresh_events`.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
-
-from asgi_refresh.store import Store
-
+from .browser import AsyncBrowser, Browser, OpenWebSocket
+from .checks import MakeStore, check_store
+from .clock import Clock
+from .events import Events, capture_events
+from .exchanges import AsyncOpenWebSocket, Response, WebSocketClosed
+from .signing_in import advance, expire_access, sign_in
 from .store_checks import STORE_CHECKS
 
-__all__ = ["STORE_CHECKS", "MakeStore", "check_store"]
-
-MakeStore: TypeAlias = Callable[[], Store | Awaitable[Store]]
-"""Returns a new, empty store at each call; sync or async."""
-
-
-async def check_store(make_store: MakeStore) -> None:
-    """
-    Run every check, each on a new store.
-
-    Args:
-        make_store: Returns a new, empty store; what two of them keep must not mix. One with a
-            `close()`, sync or async, is closed.
-
-    Raises:
-        AssertionError: The store breaks a rule, which the note of the error names.
-    """
-    for check in STORE_CHECKS:
-        made = make_store()
-        store = await made if inspect.isawaitable(made) else made
-        try:
-            await check(store)
-        except Exception as error:
-            error.add_note(f"{check.__name__}: {inspect.getdoc(check)}")
-            raise
-        finally:
-            close = getattr(store, "close", None)
-            closed = close() if close is not None else None
-            if inspect.isawaitable(closed):
-                await closed
+__all__ = [
+    "STORE_CHECKS",
+    "AsyncBrowser",
+    "AsyncOpenWebSocket",
+    "Browser",
+    "Clock",
+    "Events",
+    "MakeStore",
+    "OpenWebSocket",
+    "Response",
+    "WebSocketClosed",
+    "advance",
+    "capture_events",
+    "check_store",
+    "expire_access",
+    "sign_in",
+]

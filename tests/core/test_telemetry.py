@@ -12,7 +12,7 @@ import pytest
 
 from asgi_refresh import Client, Event
 from asgi_refresh.events import EventName
-from asgi_refresh.telemetry import _counter, guarded, log_event
+from asgi_refresh.telemetry import Guarded, _counter, log_event
 
 WARNINGS = {"reused", "cross_origin", "store_unavailable", "clock_skew", "insecure_cookie"}
 WARNINGS |= {"large_cookie"}
@@ -213,7 +213,7 @@ def test_opentelemetry_is_looked_for_at_the_first_event_and_once() -> None:
 
 def test_a_guarded_hook_gets_the_event() -> None:
     events: list[Event] = []
-    guarded(events.append)(Event("issued"))
+    Guarded(events.append)(Event("issued"))
 
     assert events == [Event("issued")]
 
@@ -222,7 +222,7 @@ def test_the_error_of_a_guarded_hook_is_logged(records: list[logging.LogRecord])
     def hook(_event: Event) -> None:
         raise RuntimeError("broken")
 
-    guarded(hook)(Event("issued"))
+    Guarded(hook)(Event("issued"))
 
     assert records[0].levelno == logging.ERROR
     assert records[0].getMessage() == "the event hook failed on issued"
@@ -234,4 +234,4 @@ def test_a_guarded_hook_does_not_hold_up_an_interrupt() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        guarded(hook)(Event("issued"))
+        Guarded(hook)(Event("issued"))

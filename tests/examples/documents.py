@@ -2,7 +2,8 @@
 Documents as tests: the fenced blocks of a Markdown file, and how each kind is run.
 
 - A `python` block that begins with `# app.py` is appended to that file, which a server runs; it is
-  also executed. Every other `python` block of the page is executed after it, in one namespace.
+  also executed. One that begins with `# test_app.py` is appended to that file, which pytest runs
+  beside app.py. Every other `python` block of the page is executed after it, in one namespace.
 - In a `console` block, `$ ` begins a command and the lines below are what it prints; `...` stands
   for any text, and alone on a line for any lines. `uvicorn` stays up for the rest of the page. Port
   8000 stands for a free one.
@@ -24,6 +25,7 @@ from typing import Any
 from tests.examples.support import ROOT
 
 APP = "# app.py"
+TESTS = "# test_app.py"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -38,6 +40,10 @@ class Block:
     @property
     def is_app(self) -> bool:
         return self.text.startswith(APP)
+
+    @property
+    def is_tests(self) -> bool:
+        return self.text.startswith(TESTS)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,10 @@ def app_source(page: Path) -> str:
     return "\n".join(block.text for block in blocks(page, "python") if block.is_app)
 
 
+def source_of_tests(page: Path) -> str:
+    return "\n".join(block.text for block in blocks(page, "python") if block.is_tests)
+
+
 def commands(block: Block) -> Iterator[Command]:
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, expected = part.partition("\n")
@@ -85,7 +95,7 @@ def commands(block: Block) -> Iterator[Command]:
 
 async def execute(page: Path) -> list[tuple[str, dict[str, Any]]]:
     """
-    Execute every python block of *page* in order; return what each left in the one namespace.
+    Execute every python block of *page* but its tests; return what each left in the one namespace.
 
     The headings the blocks stand under come with that.
 
@@ -95,6 +105,8 @@ async def execute(page: Path) -> list[tuple[str, dict[str, Any]]]:
     sys.modules[module.__name__] = module  # frameworks look annotations up there
     left: list[tuple[str, dict[str, Any]]] = []
     for block in blocks(page, "python"):
+        if block.is_tests:
+            continue
         source = "\n" * block.line + block.text  # so that a traceback names the right line
         code = compile(source, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         result = eval(code, module.__dict__)

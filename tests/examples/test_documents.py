@@ -19,9 +19,19 @@ from asgi_refresh import Config, Cookie
 from asgi_refresh.events import EventName
 from asgi_refresh.rotation import Verdict
 from asgi_refresh.stores import SQLAlchemyStore
-from tests.examples.documents import APP, PAGES, Command, app_source, blocks, commands, execute
+from tests.examples.documents import (
+    APP,
+    PAGES,
+    Command,
+    app_source,
+    blocks,
+    commands,
+    execute,
+    source_of_tests,
+)
 from tests.examples.support import ROOT, SECRET_KEY, close, environment, free_port, serve
 from tests.examples.test_quickstarts import unconfigured_django
+from tests.kit.support import run_pytest
 from tests.support import require
 
 README = ROOT / "README.md"
@@ -59,6 +69,25 @@ def test_the_readme_works_as_printed(tmp_path: Path) -> None:
                     continue
                 printed, env = shell(text, tmp_path, env)
                 assert command.matches(printed), f"$ {command.text}\n{printed}"
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if source_of_tests(page)], ids=lambda page: page.name
+)
+def test_the_tests_that_are_printed_pass(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(app_source(page))
+    (tmp_path / "test_app.py").write_text(source_of_tests(page))
+    printed = run_pytest(tmp_path, env={"SECRET_KEY": SECRET_KEY})
+
+    [passed] = re.findall(r"^(\d+) passed in", printed, re.MULTILINE)
+    assert int(passed) >= source_of_tests(page).count("def test_")
+
+
+def test_a_test_of_the_readme_is_eight_lines() -> None:
+    [test] = [block.text for block in blocks(README, "python") if block.is_tests]
+    lines = [line for line in test.splitlines() if line.strip() and not line.startswith("#")]
+
+    assert len(lines) == 8
 
 
 def shell(command: str, cwd: Path, env: dict[str, str]) -> tuple[str, dict[str, str]]:

@@ -100,6 +100,10 @@ async def test_quart(page: Page) -> None:
     assert (await alice.get("/me")).json() == {"hello": "alice"}
     assert (await stranger.get("/me")).status == 401
     assert "hello alice" in [message.get("text") for message in await alice.websocket("/ws")]
+    refused = await stranger.websocket("/ws")
+    assert [(message["type"], message["code"]) for message in refused] == [
+        ("websocket.close", 1008)
+    ]
 
 
 async def test_litestar(page: Page, clock: Clock) -> None:
@@ -112,6 +116,7 @@ async def test_litestar(page: Page, clock: Clock) -> None:
 
     assert (await alice.get("/me")).json() == {"hello": "alice"}
     assert (await stranger.get("/me")).status == 401
+    assert (await alice.get("/drafts")).status == 403
     assert (await stranger.post("/auth/refresh")).status == 401
     assert (await inside.post("/auth/refresh")).status == 404  # why it has to be outside
 
