@@ -11,7 +11,7 @@ import click
 from asgi_refresh import __version__
 from asgi_refresh.errors import ConfigurationError
 
-from . import checking, demo, inspecting, keygen, sessions, tidying
+from . import checking, demo, doctor, inspecting, keygen, sessions, tidying
 from .output import complain, listed
 
 
@@ -29,8 +29,9 @@ def cli() -> None:
     """
     Look after the sessions, the keys and the settings of an application with asgi_refresh.
 
-    Begin with `demo` to see what it does, and `check` for the settings of this environment. Every
-    command has a --help with examples, and most print JSON with --json.
+    Begin with `demo` to see what it does, `check` for the settings of this environment, and
+    `doctor URL` for an application that runs. Every command has a --help with examples, and most
+    print JSON with --json.
     """
 
 
@@ -43,6 +44,7 @@ for _command in (
     sessions.revoke,
     tidying.purge,
     tidying.create_tables,
+    doctor.doctor,
 ):
     cli.add_command(_command)
 

@@ -18,7 +18,7 @@ from tests.test_imports import PULLED_IN, REQUIRED, run
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {
-    *("check", "create-tables", "demo", "inspect", "keygen", "purge", "revoke"),
+    *("check", "create-tables", "demo", "doctor", "inspect", "keygen", "purge", "revoke"),
     "sessions",
 }
 Capture = pytest.CaptureFixture[str]
