@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from asgi_refresh.telemetry import printable
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
@@ -50,11 +52,6 @@ def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def complain(text: str) -> None:
     """Print to standard error why a command fails."""
     sys.stderr.write(f"asgi_refresh: {printable(text)}\n")
-
-
-def printable(text: str) -> str:
-    """Return *text* with what is no letter on a terminal spelled out: it may be a stranger's."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def moment(at: float, now: float) -> str:

@@ -12,8 +12,9 @@ import pytest
 
 from asgi_refresh import __version__
 from asgi_refresh.cli import main
-from asgi_refresh.cli.output import moment, printable, span
+from asgi_refresh.cli.output import moment, span
 from asgi_refresh.cli.program import cli
+from asgi_refresh.telemetry import printable
 from tests.test_imports import PULLED_IN, REQUIRED, run
 
 ROOT = Path(__file__).parents[2]
