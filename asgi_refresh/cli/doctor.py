@@ -65,7 +65,7 @@ def doctor(
     Cookies, what caches are told, requests from other sites, CORS, HSTS, and what a proxy loses.
     URL is best a page for one user. Safe for production: it GETs the page, asks with OPTIONS, and
     POSTs nothing to a path that does not exist, with cookies that are no tokens; the application
-    logs a refused origin. Only with --login it signs in, as whom you say, and GETs the page with
+    logs refused origins. Only with --login it signs in, as whom you say, and GETs the page with
     what it gets; the session is left to expire. Passwords and cookies are read from files.
 
     Exit code 1 says that something bad was found, or that there was no answer.
@@ -96,6 +96,6 @@ def _read(file: TextIO | None) -> str:
 def _say(finding: Finding) -> None:
     say(f"{finding.level:<5} {finding.name}", _STYLES[finding.level])
     for label, text in (("seen", finding.seen), ("why", finding.why), ("fix", finding.fix)):
-        for number, line in enumerate(textwrap.wrap(text, 88)):
+        for number, line in enumerate(textwrap.wrap(text, 88, break_on_hyphens=False)):
             say(f"      {'' if number else label:<5}{line}")
     say()

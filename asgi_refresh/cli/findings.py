@@ -100,11 +100,11 @@ def _of_cross_origin(visit: Visit) -> Iterator[Finding]:
         yield Finding(
             "bad",
             "same-origin-refused",
-            f"{same.asked}: 403, {same.body[:120].decode('utf-8', 'replace')}",
+            f"{same.asked}: 403, as if from another origin",
             "The application is told another Host than the browser has, so browsers that send no"
             " Sec-Fetch-Site cannot sign in or save anything.",
-            "Let the proxy pass Host on (nginx: proxy_set_header Host $host:$server_port, or $host"
-            f" for the usual ports), or set trusted_origins=['{visit.target.origin}'].",
+            "Let the proxy pass Host on (nginx: proxy_set_header Host $http_host), or set"
+            f" trusted_origins=['{visit.target.origin}'].",
         )
     else:
         by = "asgi_refresh refuses it" if ours else "it is refused, though not by asgi_refresh"
@@ -204,7 +204,7 @@ def _of_proxies(visit: Visit) -> Iterator[Finding]:
             "proxy",
             f"{page.asked}: {', '.join(signs)}",
             "A proxy is in front: it must pass on Host, the scheme and all Set-Cookie lines.",
-            "docs/frameworks.md has the lines for each.",
+            "docs/frameworks.md says what to set.",
         )
     else:
         yield Finding("note", "no-proxy", f"{page.asked}: no header of one", "No proxy was seen.")
