@@ -90,12 +90,7 @@ def explain(token: str, keys: Keys, config: Config, *, now: float) -> Explained:
         now: In seconds since the epoch.
     """
     if not _TEXT.match(token) or len(token) > MAX_TOKEN:
-        return Explained(
-            kind="unknown",
-            system="nobody's",
-            verifies=False,
-            why=f"a token is up to {MAX_TOKEN} letters, digits, '.', '_' and '-'",
-        )
+        return _unknown(f"a token is up to {MAX_TOKEN} letters, digits, '.', '_' and '-'")
     if _ROTATING.match(token):
         return _refresh(_rotating(token), token, keys, config, stateless=False)
     parts = token.split(".")

@@ -165,7 +165,8 @@ def _document(found: Explained, kept: dict[str, Any]) -> dict[str, Any]:
 
 
 def _say(found: Explained, kept: dict[str, Any], now: float) -> None:
-    say(f"kind      {found.kind}, of {found.system}", "bold")
+    whose = "" if found.kind == "unknown" else f", of {found.system}"
+    say(f"kind      {found.kind}{whose}", "bold")
     if found.header:
         say(f"header    {json.dumps(found.header)}")
     for name, value in found.claims.items():
