@@ -1,5 +1,5 @@
 """
-Housekeeping from a shell: `python -m asgi_refresh`.
+`python -m asgi_refresh`: the program `asgi-refresh`, where its script is not on the path.
 """
 
 from __future__ import annotations

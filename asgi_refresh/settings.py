@@ -1,5 +1,5 @@
 """
-Settings as text: what `Config.from_env` reads, and how `python -m asgi_refresh check` shows them.
+Settings as text: what `Config.from_env` reads, and how `asgi-refresh check` shows them.
 """
 
 from __future__ import annotations

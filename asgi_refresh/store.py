@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar, runtime_checkable
@@ -18,6 +19,7 @@ import anyio
 from .errors import StoreUnavailable
 from .events import Event, EventHook
 from .sessions import Revocation, Session
+from .telemetry import measure
 
 T = TypeVar("T")
 
@@ -191,10 +193,18 @@ class BoundedStore:
         store: Any store.
         timeout: Seconds for each call.
         emit: Told of every failure.
+        timer: Seconds since any moment, to measure calls by.
     """
 
-    def __init__(self, store: Store, *, timeout: float, emit: EventHook) -> None:
-        self._store, self._timeout, self._emit = store, timeout, emit
+    def __init__(
+        self,
+        store: Store,
+        *,
+        timeout: float,
+        emit: EventHook,
+        timer: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._store, self._timeout, self._emit, self._timer = store, timeout, emit, timer
 
     async def add(self, session: Session) -> None:
         """See `Store.add`."""
@@ -239,11 +249,14 @@ class BoundedStore:
     async def _bounded(
         self, what: str, call: Callable[[], Awaitable[T]], is_answer: Callable[[Any], bool]
     ) -> T:
+        began = self._timer()
         try:
             with anyio.fail_after(self._timeout):
                 answer = await call()
         except Exception as error:
+            measure(what, self._timer() - began, type(error).__name__)
             raise self._failed(what, type(error).__name__) from error
+        measure(what, self._timer() - began)
         if not is_answer(answer):
             raise self._failed(what, f"it answers with {type(answer).__name__}")
         return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,6 +12,9 @@ from hypothesis import HealthCheck, settings
 from asgi_refresh import Event
 from tests.canary import Canary, listening
 from tests.support import Clock
+
+if TYPE_CHECKING:
+    from tests.measured import Measured
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("full", settings.get_profile("default"), max_examples=2000)
@@ -31,6 +35,15 @@ def clock() -> Clock:
 def events() -> list[Event]:
     """Give it to an issuer as `on_event=events.append`."""
     return []
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Measured]:
+    """What OpenTelemetry is told from here on."""
+    from tests.measured import measuring
+
+    with measuring(monkeypatch) as measured:
+        yield measured
 
 
 @pytest.fixture(scope="session")

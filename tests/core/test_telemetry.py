@@ -1,32 +1,39 @@
-"""Where events go: the log, and OpenTelemetry's counter."""
+"""Where events go: the log, and OpenTelemetry's metrics and spans."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any, get_args
 
 import pytest
+from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
+from starlette.responses import PlainTextResponse
 
-from asgi_refresh import Client, Event
+from asgi_refresh import Auth, Client, Event, Issuer, MemoryStore, RefreshMiddleware, Session
+from asgi_refresh.errors import StoreUnavailable
 from asgi_refresh.events import EventName
-from asgi_refresh.telemetry import Guarded, _counter, log_event
+from asgi_refresh.store import BoundedStore
+from asgi_refresh.telemetry import Guarded, _instruments, log_event, measure
+from tests.measured import Measured
+from tests.support import SECRET, Browser, Clock
 
 WARNINGS = {"reused", "cross_origin", "store_unavailable", "clock_skew", "insecure_cookie"}
 WARNINGS |= {"large_cookie"}
 QUIET = {"rejected", "repeated"}
 NAMES = get_args(EventName)
-METRICS = "opentelemetry.metrics"
+FIELDS = {
+    *("event_name", "subject", "session_id", "reason", "detail", "client_address", "user_agent"),
+}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def no_opentelemetry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(sys.modules, METRICS, None)  # importing it fails
-    _counter.cache_clear()
+    monkeypatch.setitem(sys.modules, "opentelemetry.metrics", None)  # importing it fails
+    _instruments.cache_clear()
     yield
-    _counter.cache_clear()
+    _instruments.cache_clear()
 
 
 class Listener(logging.Handler):
@@ -47,35 +54,6 @@ def records() -> Iterator[list[logging.LogRecord]]:
     yield listener.records
     logger.removeHandler(listener)
     logger.setLevel(logging.NOTSET)
-
-
-class Meter:
-    """A stand-in for OpenTelemetry's API."""
-
-    def __init__(self) -> None:
-        self.made: list[str] = []
-        self.added: list[tuple[int, dict[str, str]]] = []
-
-    def get_meter(self, name: str) -> Meter:
-        self.made.append(name)
-        return self
-
-    def create_counter(self, name: str, **_options: Any) -> Meter:
-        self.made.append(name)
-        return self
-
-    def add(self, amount: int, attributes: dict[str, str]) -> None:
-        self.added.append((amount, attributes))
-
-
-@pytest.fixture
-def meter(monkeypatch: pytest.MonkeyPatch) -> Meter:
-    meter = Meter()
-    module: Any = ModuleType(METRICS)
-    module.get_meter = meter.get_meter
-    monkeypatch.setitem(sys.modules, "opentelemetry", ModuleType("opentelemetry"))
-    monkeypatch.setitem(sys.modules, METRICS, module)
-    return meter
 
 
 # --- the log --------------------------------------------------------------------------------------
@@ -144,11 +122,34 @@ def test_the_user_agent_stays_out_of_the_text(records: list[logging.LogRecord]) 
     assert "evil" not in records[0].getMessage()
 
 
-def test_the_event_is_in_the_record(records: list[logging.LogRecord]) -> None:
-    event = Event("rejected", "alice", client=Client("192.0.2.1", "agent"))
-    log_event(event)
+def test_what_is_known_is_in_the_record_each_on_its_own(records: list[logging.LogRecord]) -> None:
+    log_event(Event("reused", "alice", "s1", "theft", "gap", Client("192.0.2.1", "agent")))
+    said = vars(records[0])
 
-    assert vars(records[0])["event"] is event
+    assert {name: said[name] for name in FIELDS} == {
+        "event_name": "reused",
+        "subject": "alice",
+        "session_id": "s1",
+        "reason": "theft",
+        "detail": "gap",
+        "client_address": "192.0.2.1",
+        "user_agent": "agent",
+    }
+
+
+def test_what_is_not_known_is_not_in_the_record(records: list[logging.LogRecord]) -> None:
+    log_event(Event("revoked", client=Client()))
+
+    assert FIELDS & set(vars(records[0])) == {"event_name"}
+
+
+def test_what_is_in_the_record_moves_no_cursor(records: list[logging.LogRecord]) -> None:
+    log_event(Event("rejected", "é\u202ex", client=Client(None, "\x1b[2J")))
+
+    assert (vars(records[0])["subject"], vars(records[0])["user_agent"]) == (
+        r"é\u202ex",
+        r"\x1b[2J",
+    )
 
 
 def test_what_nobody_listens_to_is_not_logged(records: list[logging.LogRecord]) -> None:
@@ -162,50 +163,177 @@ def test_what_nobody_listens_to_is_not_logged(records: list[logging.LogRecord]) 
 # --- OpenTelemetry --------------------------------------------------------------------------------
 
 
-def test_an_event_is_counted(meter: Meter) -> None:
-    log_event(Event("reused", "alice", "s1", "theft"))
-
-    assert meter.added == [(1, {"name": "reused", "reason": "theft"})]
+def nothing(_event: Event) -> None:
+    """A hook."""
 
 
-def test_an_event_without_a_reason_is_counted_without(meter: Meter) -> None:
-    log_event(Event("issued", "alice", "s1"))
+def test_an_event_is_counted_whatever_the_hook(measured: Measured) -> None:
+    Guarded(nothing)(Event("reused", "alice", "s1", "theft"))
+    Guarded(log_event)(Event("reused", "bob", "s2", "theft"))
 
-    assert meter.added == [(1, {"name": "issued", "reason": ""})]
+    assert measured.counted == {("reused", "theft"): 2}
 
 
-def test_the_counter_is_made_once(meter: Meter) -> None:
-    for _ in range(3):
-        log_event(Event("issued"))
+def test_an_event_without_a_reason_is_counted_without(measured: Measured) -> None:
+    Guarded(nothing)(Event("issued", "alice", "s1"))
 
-    assert meter.made == ["asgi_refresh", "asgi_refresh.events"]
-    assert len(meter.added) == 3
+    assert measured.counted == {("issued", ""): 1}
 
 
 def test_what_is_not_logged_is_counted_all_the_same(
-    meter: Meter, records: list[logging.LogRecord]
+    measured: Measured, records: list[logging.LogRecord]
 ) -> None:
     logging.getLogger("asgi_refresh").setLevel(logging.CRITICAL)
-    log_event(Event("issued"))
+    Guarded(log_event)(Event("issued"))
 
     assert records == []
-    assert len(meter.added) == 1
+    assert measured.counted == {("issued", ""): 1}
+
+
+def test_an_event_is_on_the_span_of_its_request(measured: Measured) -> None:
+    with measured.span():
+        Guarded(nothing)(Event("rejected", "alice", "s1", "expired_token", "x", Client("a", "b")))
+        Guarded(nothing)(Event("refreshed", "alice", "s1", "current"))
+
+    assert measured.attributes == [
+        {"asgi_refresh.rejected": "expired_token", "asgi_refresh.refreshed": "current"}
+    ]
+
+
+def test_a_span_that_is_not_sampled_is_left_alone(measured: Measured) -> None:
+    from opentelemetry.trace import INVALID_SPAN, use_span
+
+    with use_span(INVALID_SPAN):
+        Guarded(nothing)(Event("refreshed"))
+
+    assert measured.counted == {("refreshed", ""): 1}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_metric_and_no_span_says_whose_session_it_is(name: Any, measured: Measured) -> None:
+    with measured.span():
+        Guarded(nothing)(Event(name, "alice", "s1", None, "detail-1", Client("192.0.2.1", "ua")))
+
+    told = f"{measured.counted} {measured.attributes}"
+    assert name in told
+    for secret in ("alice", "s1", "detail-1", "192.0.2.1", "ua'"):
+        assert secret not in told
 
 
 def test_without_opentelemetry_nothing_is_counted_and_nothing_fails(
-    records: list[logging.LogRecord],
+    no_opentelemetry: None, records: list[logging.LogRecord]
 ) -> None:
-    log_event(Event("issued"))
+    Guarded(log_event)(Event("issued"))
+    measure("get", 0.1)
 
     assert len(records) == 1
 
 
-def test_opentelemetry_is_looked_for_at_the_first_event_and_once() -> None:
-    assert _counter.cache_info().misses == 0
+def test_opentelemetry_is_looked_for_at_the_first_event_and_once(no_opentelemetry: None) -> None:
+    assert _instruments.cache_info().misses == 0
     for _ in range(3):
-        log_event(Event("issued"))
+        Guarded(nothing)(Event("issued"))
 
-    assert _counter.cache_info().misses == 1
+    assert _instruments.cache_info().misses == 1
+
+
+def test_an_opentelemetry_that_is_too_old_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old:
+        def create_counter(self, name: str, unit: str = "", description: str = "") -> None: ...
+        def create_histogram(self, name: str, unit: str = "", description: str = "") -> None: ...
+
+    monkeypatch.setattr("opentelemetry.metrics.get_meter", lambda _name: Old())
+    _instruments.cache_clear()
+    try:
+        Guarded(nothing)(Event("issued"))
+        assert _instruments() is None
+    finally:
+        _instruments.cache_clear()
+
+
+def test_an_exporter_that_fails_is_logged_and_the_hook_told(
+    measured: Measured, records: list[logging.LogRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("broken")
+
+    instruments = _instruments()
+    assert instruments is not None
+    monkeypatch.setattr(instruments.events, "add", fail)
+    events: list[Event] = []
+    Guarded(events.append)(Event("issued"))
+
+    assert events == [Event("issued")]
+    assert records[0].getMessage() == "the event hook failed on issued"
+
+
+# --- the store ------------------------------------------------------------------------------------
+
+
+class Slow(MemoryStore):
+    """A store that takes its time, by a timer that only it moves."""
+
+    now = 0.0
+
+    async def get(self, session_id: str) -> Session | None:
+        self.now += 0.003
+        return await super().get(session_id)
+
+    async def find(self, subject: str) -> list[Session]:
+        self.now += 0.2
+        raise OSError("gone")
+
+
+def bounded(store: Slow) -> BoundedStore:
+    return BoundedStore(store, timeout=1, emit=nothing, timer=lambda: store.now)
+
+
+@pytest.mark.anyio
+async def test_how_long_the_store_took_is_measured(measured: Measured) -> None:
+    store = bounded(Slow())
+    await store.get("s1")
+    await store.get("s2")
+    (point,) = measured.points("asgi_refresh.store.duration")
+
+    assert dict(point.attributes) == {"operation": "get"}
+    assert (point.count, point.sum) == (2, pytest.approx(0.006))
+    assert point.explicit_bounds[0] == 0.0005
+
+
+@pytest.mark.anyio
+async def test_a_store_that_fails_is_measured_with_its_error(measured: Measured) -> None:
+    with pytest.raises(StoreUnavailable):
+        await bounded(Slow()).find("alice")
+    (point,) = measured.points("asgi_refresh.store.duration")
+
+    assert dict(point.attributes) == {"operation": "find", "error.type": "OSError"}
+    assert point.sum == pytest.approx(0.2)
+
+
+# --- a request ------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_a_refresh_is_on_the_span_of_its_request_and_a_good_token_is_not(
+    clock: Clock, measured: Measured
+) -> None:
+    issuer = Issuer(SECRET, store=MemoryStore(), clock=clock, on_event=nothing)
+    site = RefreshMiddleware(told, issuer)
+    browser = Browser(OpenTelemetryMiddleware(site, tracer_provider=measured.tracers), clock)
+    await browser.post("/login")
+    await browser.get("/")
+    clock.advance(601)
+    await browser.get("/")
+
+    ours = [{n: v for n, v in said.items() if "refresh" in n} for said in measured.attributes]
+    assert ours == [{"asgi_refresh.issued": ""}, {}, {"asgi_refresh.refreshed": "current"}]
+
+
+async def told(scope: Any, receive: Any, send: Any) -> None:
+    auth = Auth.of(scope)
+    if scope["path"] == "/login":
+        auth.login("alice")
+    await PlainTextResponse(str(auth.subject))(scope, receive, send)
 
 
 # --- hooks ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ Documents as tests: the fenced blocks of a Markdown file, and how each kind is r
   beside app.py. Every other `python` block of the page is executed after it, in one namespace.
 - In a `console` block, `$ ` begins a command and the lines below are what it prints; `...` stands
   for any text, and alone on a line for any lines. `uvicorn` stays up for the rest of the page. Port
-  8000 stands for a free one.
+  8000 stands for a free one. Pages but the README find a SECRET_KEY in the environment.
 - A `sh` block is for people: `make` targets that exist, and `pip install`.
 """
 

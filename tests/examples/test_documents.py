@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import logging
+import os
 import re
 import shutil
 import subprocess
+import sys
 from contextlib import ExitStack
 from dataclasses import fields
 from datetime import timedelta
@@ -15,10 +19,11 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from asgi_refresh import Config, Cookie
+from asgi_refresh import Client, Config, Cookie, Event
 from asgi_refresh.events import EventName
 from asgi_refresh.rotation import Verdict
 from asgi_refresh.stores import SQLAlchemyStore
+from asgi_refresh.telemetry import log_event
 from tests.examples.documents import (
     APP,
     PAGES,
@@ -55,19 +60,25 @@ async def test_python_blocks_run(
     close(*(value for _, namespace in left for value in namespace.values()))
 
 
-def test_the_readme_works_as_printed(tmp_path: Path) -> None:
+WITH_COMMANDS = [page for page in PAGES if blocks(page, "console")]
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
+def test_commands_print_what_is_printed(page: Path, tmp_path: Path) -> None:
     require(shutil.which("curl") is not None, "curl is not installed")
     port = free_port()
-    (tmp_path / "app.py").write_text(app_source(README))
-    env = environment()
+    (tmp_path / "app.py").write_text(app_source(page))
+    env = environment() | ({} if page == README else {"SECRET_KEY": SECRET_KEY})
+    install_the_program(tmp_path / "bin", env)
     with ExitStack() as servers:
-        for block in blocks(README, "console"):
+        for block in blocks(page, "console"):
             for command in commands(block):
                 text = command.text.replace("8000", str(port))
                 if text.startswith("uvicorn "):
                     servers.enter_context(serve(text.split()[1:], port, cwd=tmp_path, env=env))
                     continue
                 printed, env = shell(text, tmp_path, env)
+                printed = printed.replace(str(port), "8000")
                 assert command.matches(printed), f"$ {command.text}\n{printed}"
 
 
@@ -88,6 +99,15 @@ def test_a_test_of_the_readme_is_eight_lines() -> None:
     lines = [line for line in test.splitlines() if line.strip() and not line.startswith("#")]
 
     assert len(lines) == 8
+
+
+def install_the_program(directory: Path, env: dict[str, str]) -> None:
+    """Put `asgi-refresh` on the path, as it is in this checkout."""
+    directory.mkdir()
+    program = directory / "asgi-refresh"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m asgi_refresh "$@"\n')
+    program.chmod(0o755)
+    env["PATH"] = f"{directory}{os.pathsep}{env['PATH']}"
 
 
 def shell(command: str, cwd: Path, env: dict[str, str]) -> tuple[str, dict[str, str]]:
@@ -177,6 +197,31 @@ def test_every_verdict_is_documented() -> None:
 def test_every_event_is_documented() -> None:
     documented = [name for name, *_ in _rows(ROOT / "docs" / "security.md")]
     assert documented == list(get_args(EventName))
+
+
+def test_every_field_of_a_record_is_documented(caplog: pytest.LogCaptureFixture) -> None:
+    client = Client("192.0.2.1", "agent")
+    with caplog.at_level("DEBUG", "asgi_refresh"):
+        log_event(Event("rejected", "alice", "s1", "reason", "detail", client))
+    usual = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+    documented = [name for name, *_ in _rows(ROOT / "docs" / "observability.md")]
+
+    assert documented == [name for name in vars(caplog.records[0]) if name not in usual]
+
+
+def test_every_finding_of_the_doctor_is_documented() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    found = {
+        node.args[place].value
+        for file in ("findings.py", "cookie_findings.py")
+        for node in ast.walk(ast.parse((ROOT / "asgi_refresh" / "cli" / file).read_text()))
+        if isinstance(node, ast.Call)
+        for place in [{"Finding": 1, "_Rule": 0}.get(getattr(node.func, "id", ""))]
+        if place is not None and isinstance(node.args[place], ast.Constant)
+    }
+
+    assert len(found) == 25
+    assert [name for name in sorted(found) if f"`{name}`" not in page] == []
 
 
 def _rows(page: Path) -> list[list[str]]:

@@ -29,6 +29,7 @@ TOOLS: Final = (
     "hypothesis",
     "trio",
     "python-multipart",
+    "opentelemetry-sdk",
 )
 NEWEST: Final = "3.11"
 PYJWT: Final = ("2.13.0", "2.14.0", "2.15.0")

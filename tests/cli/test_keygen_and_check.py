@@ -1,4 +1,4 @@
-"""`python -m asgi_refresh keygen` and `check`: what they print, and what they never print."""
+"""`keygen` and `check`: what they print, and what they never print."""
 
 from __future__ import annotations
 
@@ -87,9 +87,21 @@ def test_a_secret_has_no_public_half(tmp_path: Path, capsys: Capture) -> None:
 
 @pytest.mark.parametrize("algorithm", ["HS256", "ES512", "none"])
 def test_an_algorithm_that_makes_no_pairs_is_exit_code_2(algorithm: str, capsys: Capture) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["keygen", algorithm])
-    assert stopped.value.code == 2
+    assert main(["keygen", algorithm]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_secret_is_json_too(capsys: Capture) -> None:
+    assert main(["keygen", "--json"]) == 0
+
+    Issuer(json.loads(capsys.readouterr().out)["secret"], store=MemoryStore())
+
+
+def test_a_key_pair_is_json_too(capsys: Capture) -> None:
+    assert main(["keygen", "ES256", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+
+    assert said["public"] == {"keys": [Key.from_pem(said["private"]).public_jwk()]}
 
 
 # --- check ----------------------------------------------------------------------------------------
@@ -253,6 +265,22 @@ def test_settings_that_do_not_go_with_a_store_are_exit_code_2(
     assert main(["check", "--store", "memory:"]) == 2
 
     assert "access_lifetime" in capsys.readouterr().err
+
+
+def test_settings_and_weaknesses_are_json_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", GOOD)
+    monkeypatch.setenv("ASGI_REFRESH_ACCESS_LIFETIME", "2h")
+    code, printed = check(capsys, "--store", "sqlite:///x.db", "--json")
+    said = json.loads(printed)
+
+    assert (code, said["settings"]["access_lifetime"], said["set"]) == (
+        1,
+        "2h",
+        ["access_lifetime"],
+    )
+    assert [line.partition(":")[0] for line in said["weak"]] == ["access_lifetime"]
 
 
 def test_the_defaults_are_not_weak_with_a_store() -> None:
