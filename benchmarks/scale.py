@@ -15,6 +15,7 @@ import asyncio
 import random
 import statistics
 import time
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -195,8 +196,13 @@ def _print(scaled: Sequence[Scaled]) -> None:
     print(table(head, rows))
 
 
-def run(names: Sequence[str], *, rounds: int, sessions: Sequence[int]) -> None:
+STORES = ["redis", "sqlite", "postgresql"]
+
+
+def main(options: Namespace) -> None:
     """Measure, and print two tables for each store."""
     print(versions("redis", "sqlalchemy", "asyncpg", "psycopg", "asyncmy"))
-    for name in names:
+    rounds = options.rounds or (20 if options.quick else 200)
+    sessions = options.sessions or ([1_000, 10_000] if options.quick else [100_000, 1_000_000])
+    for name in options.stores or STORES:
         asyncio.run(_measure(name, sorted(sessions), rounds))
