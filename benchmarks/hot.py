@@ -26,8 +26,8 @@ SERVERS = ("redis", "postgresql")
 def main(options: Namespace) -> Result:
     """Measure all that is installed."""
     return run(
-        rounds=options.rounds or (1 if options.quick else 25),
-        turn=0.001 if options.quick else 0.02,
+        rounds=options.rounds or (1 if options.quick else 41),
+        turn=0.0005 if options.quick else 0.005,
         loop=options.loop,
     )
 

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,6 +19,28 @@ DISTRIBUTIONS = (
     "fastapi-users", "flask-jwt-extended", "a2wsgi", "starsessions", "uvicorn", "httptools",
     "uvloop", "granian", "trio", "redis", "sqlalchemy", "asyncpg",
 )  # fmt: skip
+
+
+def _versions() -> Mapping[str, str]:
+    """Return the versions of what is installed of `DISTRIBUTIONS`."""
+    found = {"asgi_refresh": __version__}
+    for name in DISTRIBUTIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _machine() -> str:
+    """Return the processor and how many cores of it there are."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        model = names[0] if names else model
+    return f"{os.cpu_count()} cores of {model} {platform.machine()}"
 
 
 @dataclass
@@ -44,10 +66,10 @@ class Result:
     missed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     loop: str = "asyncio"
-    machine: str = field(default_factory=lambda: machine())
+    machine: str = field(default_factory=_machine)
     python: str = field(default_factory=platform.python_version)
-    versions: dict[str, str] = field(default_factory=lambda: versions())
-    date: str = field(default_factory=lambda: datetime.now(timezone.utc).strftime("%Y-%m-%d"))
+    versions: dict[str, str] = field(default_factory=_versions)
+    date: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%d"))
     load: list[float] = field(default_factory=lambda: [round(n, 1) for n in os.getloadavg()])
 
     def json(self) -> str:
@@ -81,25 +103,3 @@ def load(run: str) -> Result | None:
     """Return what is kept of *run*; None: nothing is."""
     path = FOLDER / f"{run}.json"
     return Result(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
-
-
-def versions() -> Mapping[str, str]:
-    """Return the versions of what is installed of `DISTRIBUTIONS`."""
-    found = {"asgi_refresh": __version__}
-    for name in DISTRIBUTIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def machine() -> str:
-    """Return the processor and how many cores of it there are."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        model = names[0] if names else model
-    return f"{os.cpu_count()} cores of {model} {platform.machine()}"

@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from asgi_refresh import Config, Issuer, MemoryStore, RefreshMiddleware, Revocation
 from asgi_refresh.denylist import Denylist

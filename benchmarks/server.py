@@ -35,7 +35,6 @@ UVICORN += ["--log-level", "error", "--port"]
 GRANIAN = ["granian", "--factory", "--interface", "asgi", "--workers", "1", "--loop", "uvloop"]
 GRANIAN += ["--no-access-log", "--log-level", "error", "--port"]
 SERVERS = {"uvicorn": UVICORN, "granian": GRANIAN}
-FLASK = "Flask-JWT-Extended (WSGI bridge)"
 # wrk has one answer to expect of an address: anonymous requests that are refused are not served.
 SERVED = [(name, "valid") for name in peers.MODULES]
 SERVED += [
@@ -98,6 +97,11 @@ class Served:
         self.rate.append(found["requests"] / found["seconds"])
         self.p99.append(found["p99"])
 
+    def forget(self) -> None:
+        """Drop what was measured."""
+        for values in (self.cpu, self.rate, self.p99):
+            values.clear()
+
 
 def headers(request: Request) -> Iterator[tuple[str, str]]:
     """Yield the header lines of *request*."""
@@ -151,7 +155,7 @@ def measure(server: str, served: Sequence[tuple[str, str]], rounds: int) -> Resu
         for site in sites:
             site.check()
             site.load(1)
-            site.cpu.clear(), site.rate.clear(), site.p99.clear()
+            site.forget()  # that was to warm up
         for number in range(rounds):
             turn = number % len(sites)
             for site in sites[turn:] + sites[:turn]:
@@ -167,8 +171,7 @@ def measure(server: str, served: Sequence[tuple[str, str]], rounds: int) -> Resu
 @contextmanager
 def serve(server: str, name: str, verb: str, adapter: peers.Adapter) -> Iterator[Served]:
     """Run *server* with the application of a peer on a free port, and end it."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     asked = adapter.valid() if verb == "without" else getattr(adapter, verb)()
     environment = {**os.environ, PEER: name}
     if verb == "without":
@@ -177,14 +180,26 @@ def serve(server: str, name: str, verb: str, adapter: peers.Adapter) -> Iterator
     command = ["taskset", "-c", SERVER_CORE, sys.executable, "-m", *SERVERS[server], str(port)]
     process = subprocess.Popen([*command, "benchmarks.serving:app"], env=environment)
     try:
-        _wait_for(port, process)
+        wait_for(port, process)
         yield Served(f"{name}: {verb}", port, process.pid, asked)
     finally:
-        process.terminate()
-        process.wait()
+        end(process)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def free_port() -> int:
+    """Return a port of this machine that nothing listens at."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    """
+    Wait until *process* listens.
+
+    Raises:
+        RuntimeError: It never did.
+    """
     for _ in range(600):
         if process.poll() is not None:
             break
@@ -195,6 +210,16 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
         else:
             return
     raise RuntimeError(f"the server did not start: {process.args}")
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End *process*, and do not wait long for connections that somebody left open."""
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def show(result: Result) -> str:

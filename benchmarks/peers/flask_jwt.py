@@ -7,7 +7,7 @@ over the same route of the same Flask through the same bridge.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
@@ -38,7 +38,7 @@ def _flask(*, protected: bool) -> Flask:
     @app.after_request
     def refresh_expiring(response: Response) -> Response:
         try:
-            soon = datetime.now(timezone.utc) + timedelta(minutes=30)
+            soon = datetime.now(UTC) + timedelta(minutes=30)
             if soon.timestamp() > get_jwt()["exp"]:
                 set_access_cookies(response, create_access_token(get_jwt_identity()))
         except (RuntimeError, KeyError):
