@@ -73,22 +73,29 @@ def request(issued: Tokens, noise: Sequence[str] = NOISE, **others: Any) -> Requ
 def cases(adapters: Mapping[str, Adapter]) -> dict[str, Variant]:
     """Return all that need no server, and the bare applications that they are over."""
     return {
-        "bare": asking(bare, Request(NOISE), over=None),
-        "bare websocket": asking(bare_websocket, _WEBSOCKET, over=None),
-        **_seen(),
-        **_unseen(),
-        **_algorithms(),
-        **_refused(),
-        **_stateless(),
-        **_of_peers(adapters),
-        **_growing(adapters),
+        **without(),
+        **seen(),
+        **unseen(),
+        **churned(),
+        **algorithms(),
+        **refused(),
+        **stateless(),
+        **of_peers(adapters),
+        **growing(adapters),
     }
 
 
-_WEBSOCKET = Request(NOISE, status=101, type="websocket")
+def without() -> dict[str, Variant]:
+    """The bare applications."""
+    opened = Request(NOISE, status=101, type="websocket")
+    return {
+        "bare": asking(bare, Request(NOISE), over=None),
+        "bare websocket": asking(bare_websocket, opened, over=None),
+    }
 
 
-def _seen() -> dict[str, Variant]:
+def seen() -> dict[str, Variant]:
+    """A token that is remembered, or nobody."""
     key = os.urandom(32)
     issuer = make_issuer(Key(key, "k1", "HS256"), secret=SECRET)
     issued = tokens(issuer)
@@ -124,8 +131,9 @@ def _crowd(count: int, cookies: Sequence[str]) -> list[str]:
     return [*others[: count - len(ours)], *ours]
 
 
-def _unseen() -> dict[str, Variant]:
-    off, first, churned = make_issuer(), make_issuer(), make_issuer()
+def unseen() -> dict[str, Variant]:
+    """A token that is not remembered yet, and one that never is."""
+    off, first = make_issuer(), make_issuer()
     off.cache = Forgetful(1)
     pool = _sessions(first, 1000)
     each = iter(())
@@ -138,14 +146,18 @@ def _unseen() -> dict[str, Variant]:
         each = iter(pool)
         return never_seen()
 
-    in_turn = cycle(_sessions(churned, CHURN))
     return {
         "cache off": asking(RefreshMiddleware(bare, off), request(tokens(off))),
         "first sight": Variant(never_seen, app=RefreshMiddleware(bare, first), over="bare"),
-        "0 % hits": Variant(
-            lambda: next(in_turn).scope(), app=RefreshMiddleware(bare, churned), over="bare"
-        ),
     }
+
+
+def churned() -> dict[str, Variant]:
+    """More tokens in turn than are remembered."""
+    issuer = make_issuer()
+    in_turn = cycle(_sessions(issuer, CHURN))
+    app = RefreshMiddleware(bare, issuer)
+    return {"0 % hits": Variant(lambda: next(in_turn).scope(), app=app, over="bare")}
 
 
 def _sessions(issuer: Issuer, count: int) -> list[Request]:
@@ -155,7 +167,8 @@ def _sessions(issuer: Issuer, count: int) -> list[Request]:
     return anyio.run(issue)
 
 
-def _algorithms() -> dict[str, Variant]:
+def algorithms() -> dict[str, Variant]:
+    """A remembered token of each kind of key."""
     made = {}
     for name in ("RS256", "ES256", "EdDSA"):
         issuer = make_issuer(Key.generate(name, "k1"), secret=SECRET)
@@ -163,7 +176,8 @@ def _algorithms() -> dict[str, Variant]:
     return made
 
 
-def _refused() -> dict[str, Variant]:
+def refused() -> dict[str, Variant]:
+    """What signs nobody in."""
     issuer = make_issuer()
     issued, app = tokens(issuer), RefreshMiddleware(bare, issuer)
     access = f"__Host-access={issued.access_token}"
@@ -184,7 +198,8 @@ def _refused() -> dict[str, Variant]:
     }
 
 
-def _stateless() -> dict[str, Variant]:
+def stateless() -> dict[str, Variant]:
+    """A refresh without a store."""
     issuer = make_issuer(store=None)
     earlier = make_issuer(store=None, clock=lambda: time.time() - 700)  # its tokens have ended
     issued, ended = request(tokens(issuer), set_cookies=1), request(tokens(earlier), set_cookies=1)
@@ -211,14 +226,15 @@ def refreshing(store: Any) -> Variant:
     return Variant(scope, app=app, over="bare", clock=clock, check=check)
 
 
-def _of_peers(adapters: Mapping[str, Adapter]) -> dict[str, Variant]:
+def of_peers(adapters: Mapping[str, Adapter]) -> dict[str, Variant]:
+    """What each peer can be asked for, and the application without it."""
     made: dict[str, Variant] = {}
     for name, adapter in adapters.items():
-        app, without, valid = adapter.build(), adapter.bare(), adapter.valid()
+        app, below, valid = adapter.build(), adapter.bare(), adapter.valid()
         over = "bare"
-        if without is not bare:
+        if below is not bare:
             over = f"{name}: without"
-            made[over] = asking(without, replace(valid, set_cookies=0, who=None), over=None)
+            made[over] = asking(below, replace(valid, set_cookies=0, who=None), over=None)
         verbs = {"valid": valid, "refresh": adapter.refresh(), "anonymous": adapter.anonymous()}
         for verb, asked in verbs.items():
             if asked is not None:
@@ -232,7 +248,8 @@ def _of_peers(adapters: Mapping[str, Adapter]) -> dict[str, Variant]:
     return made
 
 
-def _growing(adapters: Mapping[str, Adapter]) -> dict[str, Variant]:
+def growing(adapters: Mapping[str, Adapter]) -> dict[str, Variant]:
+    """Two peers as the Cookie header grows."""
     made = {}
     for name in GROWING:
         if name in adapters:

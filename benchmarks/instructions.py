@@ -23,7 +23,7 @@ import anyio
 
 from benchmarks import peers
 from benchmarks.browser import Message, receive
-from benchmarks.cases import cases
+from benchmarks.cases import of_peers, refused, seen, stateless, unseen, without
 from benchmarks.floors import floors
 from benchmarks.harness import Variant, check
 from benchmarks.report import table
@@ -134,5 +134,6 @@ async def _send(_message: Message) -> None:
 
 
 if __name__ == "__main__":
-    found = {**floors(), **cases(peers.load(PEERS)[0])}
+    found = {**floors(), **without(), **seen(), **unseen(), **refused(), **stateless()}
+    found |= of_peers(peers.load(PEERS)[0])
     anyio.run(_run, {name: found[name] for name in sys.argv[1:] if name in found})

@@ -186,7 +186,7 @@ def show(result: Result) -> str:
             verdict = ""
             if what == "during":
                 met = "pass" if _ratio(result, name) <= GOAL else "**fail**"
-                verdict = f"{_ratio(result, name):.2f} × (≤ {GOAL}): {met}"
+                verdict = f"{_ratio(result, name):.2f} (≤ {GOAL}) {met}"
             rows.append([f"{name}: {label}", *cells, verdict])
     head = ["latency, ms", "p50", "p99", "p99.9", "p99 over before"]
     return f"{table(head, rows)}\n{'; '.join(result.notes)}\n"
