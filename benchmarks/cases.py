@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import jwt
@@ -37,6 +37,7 @@ from benchmarks.peers import Adapter
 from benchmarks.peers.ours import subject
 
 COUNTS = (1, 10, 50)  # cookies
+FEW = 1000  # tokens, which are remembered all at once
 CHURN = 20_000  # tokens in turn, about five times what the cache keeps
 GROWING = ("AuthenticationMiddleware + PyJWT", "SessionMiddleware")
 
@@ -118,10 +119,15 @@ def seen() -> dict[str, Variant]:
             RefreshMiddleware(bare_websocket, issuer), websocket, over="bare websocket"
         ),
         **{
-            f"hot, {count} cookies": asking(app, replace(hot, cookies=_crowd(count, hot.cookies)))
+            crowded("hot", count): asking(app, replace(hot, cookies=_crowd(count, hot.cookies)))
             for count in COUNTS
         },
     }
+
+
+def crowded(name: str, count: int) -> str:
+    """Return what the variant is called that has *count* cookies."""
+    return f"{name}, {count} cookie{'s' if count > 1 else ''}"
 
 
 def _crowd(count: int, cookies: Sequence[str]) -> list[str]:
@@ -135,16 +141,12 @@ def unseen() -> dict[str, Variant]:
     """A token that is not remembered yet, and one that never is."""
     off, first = make_issuer(), make_issuer()
     off.cache = Forgetful(1)
-    pool = _sessions(first, 1000)
-    each = iter(())
+    numbers, pool = cycle(range(FEW)), _in_turn(first, FEW)
 
     def never_seen() -> dict[str, Any]:
-        nonlocal each
-        for one in each:
-            return one.scope()
-        first.cache.clear()
-        each = iter(pool)
-        return never_seen()
+        if next(numbers) == 0:
+            first.cache.clear()
+        return next(pool).scope()
 
     return {
         "cache off": asking(RefreshMiddleware(bare, off), request(tokens(off))),
@@ -155,16 +157,21 @@ def unseen() -> dict[str, Variant]:
 def churned() -> dict[str, Variant]:
     """More tokens in turn than are remembered."""
     issuer = make_issuer()
-    in_turn = cycle(_sessions(issuer, CHURN))
-    app = RefreshMiddleware(bare, issuer)
+    in_turn, app = _in_turn(issuer, CHURN), RefreshMiddleware(bare, issuer)
     return {"0 % hits": Variant(lambda: next(in_turn).scope(), app=app, over="bare")}
 
 
-def _sessions(issuer: Issuer, count: int) -> list[Request]:
-    async def issue() -> list[Request]:
-        return [request(await issuer.issue("alice", CLAIMS)) for _ in range(count)]
-
-    return anyio.run(issue)
+def _in_turn(issuer: Issuer, count: int) -> Iterator[Request]:
+    """Yield requests of *count* sessions, made when they first come, and over again."""
+    made = []
+    for number in range(count):
+        session = issuer.mint.session(f"user {number}", CLAIMS, persistent=True, device=None)
+        access = issuer.mint.access(session, cast("Any", session.claims)).raw.decode()
+        refresh = issuer.mint.refresh(session, session.current).decode()
+        cookies = [*NOISE, f"__Host-access={access}", f"__Host-refresh={refresh}"]
+        made.append(Request(cookies))
+        yield made[-1]
+    yield from cycle(made)
 
 
 def algorithms() -> dict[str, Variant]:
@@ -256,5 +263,5 @@ def growing(adapters: Mapping[str, Adapter]) -> dict[str, Variant]:
             app, valid = adapters[name].build(), adapters[name].valid()
             for count in COUNTS:
                 asked = replace(valid, cookies=_crowd(count, valid.cookies))
-                made[f"{name}, {count} cookies"] = asking(app, asked)
+                made[crowded(name, count)] = asking(app, asked)
     return made

@@ -6,10 +6,10 @@ from argparse import Namespace
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib import pyplot
+from matplotlib import pyplot as plt
 
 from benchmarks import peers
-from benchmarks.cases import COUNTS, GROWING
+from benchmarks.cases import COUNTS, GROWING, crowded
 from benchmarks.results import FOLDER, Result, load
 
 OURS, THEIRS, REFRESHED = "#0b6e4f", "#8a8f98", "#c8553d"
@@ -24,13 +24,13 @@ def main(_options: Namespace) -> None:
     # The same figures make the same file.
     mpl.rcParams.update({"svg.hashsalt": "asgi_refresh", "font.size": 9})
     for name, draw in (("overhead", _overhead), ("growth", _growth)):
-        figure, axes = pyplot.subplots(figsize=(7.5, 4.2))
+        figure, axes = plt.subplots(figsize=(7.5, 4.2))
         draw(axes, result)
         axes.spines[["top", "right"]].set_visible(False)
         figure.tight_layout()
         path = FOLDER / f"{name}.svg"
         figure.savefig(path, metadata={"Date": None})
-        pyplot.close(figure)
+        plt.close(figure)
         print(f"drawn: {path}")
 
 
@@ -53,7 +53,7 @@ def _overhead(axes: Any, result: Result) -> None:
 
 def _growth(axes: Any, result: Result) -> None:
     for name, label in [("hot", "asgi_refresh"), *((one, one) for one in GROWING)]:
-        values = [result.figures.get(f"{name}, {count} cookies") for count in COUNTS]
+        values = [result.figures.get(crowded(name, count)) for count in COUNTS]
         if None not in values:
             colour = OURS if name == "hot" else None
             axes.plot(COUNTS, values, "o-", color=colour, label=label)

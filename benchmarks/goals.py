@@ -67,7 +67,7 @@ GOALS = [
     Goal("hot RS256 / hot HS256", "hot, RS256", HOT, "≤", 1.15),
     Goal("hot ES256 / hot HS256", "hot, ES256", HOT, "≤", 1.15),
     Goal("hot EdDSA / hot HS256", "hot, EdDSA", HOT, "≤", 1.15),
-    Goal("hot 50 cookies / 1 cookie", "hot, 50 cookies", "hot, 1 cookies", "≤", 1.4),
+    Goal("hot 50 cookies / 1 cookie", "hot, 50 cookies", "hot, 1 cookie", "≤", 1.4),
     Goal(
         "bad signature, ours / plain PyJWT middleware",
         "bad signature", "bad signature, plain PyJWT", "≤", 0.2,

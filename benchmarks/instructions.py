@@ -45,7 +45,7 @@ NAMES = (
     "no cookie",
     "handler reads auth",
     "same-origin POST",
-    "hot, 1 cookies",
+    "hot, 1 cookie",
     "hot, 50 cookies",
     "cache off",
     "first sight",

@@ -67,6 +67,8 @@ def load(names: Iterable[str] = MODULES) -> tuple[dict[str, Adapter], dict[str, 
         try:
             module = importlib.import_module(f"{__name__}.{MODULES[name]}")
         except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("benchmarks"):
+                raise
             left_out[name] = f"{error.name} is not installed"
             continue
         adapters[name] = module.Adapter()
