@@ -25,11 +25,13 @@ from benchmarks import peers
 from benchmarks.browser import Message, receive
 from benchmarks.cases import of_peers, refused, seen, stateless, unseen, without
 from benchmarks.floors import floors
+from benchmarks.goals import GOALS
 from benchmarks.harness import Variant, check
 from benchmarks.report import table
 from benchmarks.results import Result
 
 WARM, COUNTED = 50, 200
+PREFIX = "instructions, "
 PEERS = (
     "no-op ASGI",
     "plain PyJWT",
@@ -84,7 +86,7 @@ def main(options: Namespace) -> Result:
     bare = found.pop("bare")
     plain = {"verify floor", "refresh floor", "jwt.decode"}
     result.figures = {
-        f"instructions, {name}": round(count - (0 if name in plain else bare))
+        PREFIX + name: round(count - (0 if name in plain else bare))
         for name, count in found.items()
     }
     return result
@@ -101,12 +103,21 @@ def _total(path: Path) -> int:
 
 
 def show(result: Result) -> str:
-    """Return the table."""
-    hot, rows = result.figures.get("instructions, hot"), []
-    for name, count in result.figures.items():
-        ratio = "" if hot is None else f"{count / hot:.2f}"
-        rows.append([name.removeprefix("instructions, "), f"{count:,.0f}", ratio])
-    return table(["instructions of a request over bare", "count", "times hot"], rows)
+    """Return the counts, and what they make of the goals that are ratios of them."""
+    counts = {name.removeprefix(PREFIX): count for name, count in result.figures.items()}
+    hot = counts.get("hot", 0.0)
+    rows = [
+        [name, f"{count:,.0f}", f"{count / hot:.2f}" if hot else ""]
+        for name, count in counts.items()
+    ]
+    judged = []
+    for goal in GOALS:
+        ratio = goal.measured(counts)
+        if ratio is not None and goal.below is not None:
+            bound = f"{goal.sign} {goal.bound:g}"
+            judged.append([goal.name, f"{ratio:.2f}", bound])
+    head = ["instructions of a request over bare", "count", "times hot"]
+    return f"{table(head, rows)}\n{table(['ratio of instructions', 'counted', 'goal of time'], judged)}"
 
 
 async def _run(variants: dict[str, Variant]) -> None:
