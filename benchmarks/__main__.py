@@ -25,6 +25,8 @@ import argparse
 import importlib
 import sys
 
+from benchmarks.results import Result
+
 RUNS = {
     "goals": "verdict",
     "hot": "hot",
@@ -51,7 +53,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=" ".join(RUNS))
-    parser.add_argument("--json", action="store_true", help="print what was found as JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON; a list, of several")
     parser.add_argument("--quick", action="store_true", help="small numbers, to see that it runs")
     parser.add_argument("--save", action="store_true", help="keep it under benchmarks/results")
     parser.add_argument("--loop", choices=["asyncio", "uvloop", "trio"], default="asyncio")
@@ -63,7 +65,7 @@ def main() -> int:
     unknown = sorted(set(options.names) - set(RUNS))
     if unknown:
         parser.error(f"no such run: {', '.join(unknown)}")
-    failed = False
+    found: list[Result] = []
     for name in options.names or ["goals"]:
         # Imported when asked for: what one needs is no part of another.
         module = importlib.import_module(f"benchmarks.{RUNS[name]}")
@@ -72,11 +74,15 @@ def main() -> int:
             continue
         if options.save:
             result.save()
-        print(result.json() if options.json else f"{module.show(result)}\n{result.where()}\n")
+        found.append(result)
+        if not options.json:
+            print(f"{module.show(result)}\n{result.where()}\n")
         for what, why in result.left_out.items():
             print(f"{what} is left out: {why}", file=sys.stderr)
-        failed = failed or bool(result.missed)
-    return int(failed)
+    if options.json:
+        texts = [result.json() for result in found]
+        print(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+    return int(any(result.missed for result in found))
 
 
 if __name__ == "__main__":

@@ -116,8 +116,8 @@ def show(result: Result) -> str:
         if ratio is not None and goal.below is not None:
             bound = f"{goal.sign} {goal.bound:g}"
             judged.append([goal.name, f"{ratio:.2f}", bound])
-    head = ["instructions of a request over bare", "count", "times hot"]
-    return f"{table(head, rows)}\n{table(['ratio of instructions', 'counted', 'goal of time'], judged)}"
+    counted = table(["instructions of a request over bare", "count", "times hot"], rows)
+    return f"{counted}\n{table(['ratio of instructions', 'counted', 'goal of time'], judged)}"
 
 
 async def _run(variants: dict[str, Variant]) -> None:
