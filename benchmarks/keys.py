@@ -29,7 +29,8 @@ from asgi_refresh.signers import b64decode
 from benchmarks.browser import CLAIMS, SECRET, quiet
 from benchmarks.cases import Forgetful, tokens
 from benchmarks.harness import Times, Variant, measure
-from benchmarks.report import load_average, table, versions
+from benchmarks.report import load_average, table
+from benchmarks.results import Result
 
 ALGORITHMS = ["HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "ES384", "EdDSA"]
 SIGN, CHECK, MINT, READ = "signer.sign", "signer.verify", "a token of ours", "Issuer.verify"
@@ -70,7 +71,7 @@ class Material:
 
 def main(options: Namespace) -> None:
     """Measure, and print the tables."""
-    print(versions("pyjwt", "cryptography", *(["authx"] if AUTHX else [])))
+    print(Result("keys").where() + "\n")
     rounds = options.rounds or (1 if options.quick else 11)
     found = {name: _measured(name, rounds) for name in options.algorithms or ALGORITHMS}
     for title, columns in TABLES.items():

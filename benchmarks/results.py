@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +20,7 @@ DISTRIBUTIONS = (
 )  # fmt: skip
 
 
-def _versions() -> Mapping[str, str]:
+def _versions() -> dict[str, str]:
     """Return the versions of what is installed of `DISTRIBUTIONS`."""
     found = {"asgi_refresh": __version__}
     for name in DISTRIBUTIONS:

@@ -30,7 +30,8 @@ from benchmarks.counted import Counted
 from benchmarks.databases import place
 from benchmarks.people import REFRESH_EVERY, People, rotated
 from benchmarks.places import MissingServerError, Place, fill
-from benchmarks.report import load_average, p50, table, versions
+from benchmarks.report import load_average, p50, table
+from benchmarks.results import Result
 
 BROWSERS, PARALLEL, SAMPLES, HOT, ENTRIES = 40, 20, 100, 1000, 1000
 # Nothing fails for the noise of this machine.
@@ -234,7 +235,7 @@ STORES = ["memory", "sqlite", "redis", "postgresql", "postgresql-psycopg", "mari
 
 def main(options: Namespace) -> None:
     """Measure, and print the table."""
-    print(versions("anyio", "redis", "sqlalchemy", "asyncpg", "psycopg", "asyncmy"))
+    print(Result("stores").where() + "\n")
     sessions = (options.sessions or [1_000 if options.quick else 20_000])[0]
     rounds = options.rounds or (2 if options.quick else 9)
     asyncio.run(_run(options.stores or STORES, rounds, sessions))

@@ -25,7 +25,8 @@ from asgi_refresh.sessions import Revocation
 from benchmarks.databases import place
 from benchmarks.people import REFRESH_EVERY, People, rotated
 from benchmarks.places import MissingServerError, Place, fill
-from benchmarks.report import load_average, p10, p50, table, versions
+from benchmarks.report import load_average, p10, p50, table
+from benchmarks.results import Result
 
 GOAL = 1.5
 REFRESHES, FINDS, POLLS = 10, 5, 2  # in a round: rounds are short, for the noise to fall on all
@@ -201,7 +202,7 @@ STORES = ["redis", "sqlite", "postgresql"]
 
 def main(options: Namespace) -> None:
     """Measure, and print two tables for each store."""
-    print(versions("redis", "sqlalchemy", "asyncpg", "psycopg", "asyncmy"))
+    print(Result("scale").where() + "\n")
     rounds = options.rounds or (20 if options.quick else 200)
     sessions = options.sessions or ([1_000, 10_000] if options.quick else [100_000, 1_000_000])
     for name in options.stores or STORES:

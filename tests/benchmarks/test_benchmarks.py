@@ -71,7 +71,7 @@ def test_what_the_development_tools_bring_is_measured() -> None:
 def test_a_peer_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "benchmarks.peers.authx_middleware"
     monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "authx", None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "authx", None)
     adapters, left_out = load(["no-op ASGI", "AuthX middleware"])
     assert list(adapters) == ["no-op ASGI"]
     assert left_out == {"AuthX middleware": "authx is not installed"}
