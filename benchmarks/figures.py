@@ -22,9 +22,9 @@ def main(_options: Namespace) -> None:
         raise SystemExit("nothing to draw: run `python -m benchmarks goals --save` first")
     mpl.use("svg")
     # The same figures make the same file.
-    mpl.rcParams.update({"svg.hashsalt": "asgi_refresh", "font.size": 9})
+    mpl.rcParams.update({"svg.hashsalt": "asgi_refresh", "svg.fonttype": "none", "font.size": 9})
     for name, draw in (("overhead", _overhead), ("growth", _growth)):
-        figure, axes = plt.subplots(figsize=(7.5, 4.2))
+        figure, axes = plt.subplots(figsize=(7.5, 4.6))
         draw(axes, result)
         axes.spines[["top", "right"]].set_visible(False)
         figure.tight_layout()
@@ -38,17 +38,24 @@ def _overhead(axes: Any, result: Result) -> None:
     names = [name for name in peers.MODULES if f"{name}: valid" in result.figures]
     names.sort(key=lambda name: -result.figures[f"{name}: valid"])
     for place, name in enumerate(names):
-        valid = result.figures[f"{name}: valid"]
-        axes.barh(place, valid, 0.55, color=OURS if name == "asgi_refresh" else THEIRS)
-        axes.text(valid * 1.1, place, f"{valid:.2g} µs", va="center")
-        refresh = result.figures.get(f"{name}: refresh")
-        if refresh is not None:
-            axes.plot([refresh], [place], "|", color=REFRESHED, markersize=14, markeredgewidth=2)
-    axes.plot([], [], "|", color=REFRESHED, markersize=10, markeredgewidth=2, label="a refresh")
+        ours = OURS if name == "asgi_refresh" else THEIRS
+        _bar(axes, place + 0.2, result.figures[f"{name}: valid"], ours)
+        if f"{name}: refresh" in result.figures:
+            _bar(axes, place - 0.2, result.figures[f"{name}: refresh"], REFRESHED)
+    axes.barh([0], [0], color=THEIRS, label="a valid token")
+    axes.barh([0], [0], color=REFRESHED, label="a refresh, where there is one")
     axes.set_xscale("log")
+    axes.set_xlim(0.1, 2000)
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks(range(len(names)), names)
-    axes.set_xlabel("overhead of a request with a valid token, µs over the application without")
+    axes.set_xlabel("overhead of a request, µs over the application without")
     axes.legend(frameon=False, loc="upper right")
+
+
+def _bar(axes: Any, place: float, value: float, colour: str) -> None:
+    axes.barh(place, value, 0.36, color=colour)
+    shown = f"{value:.1f}" if value < 10 else f"{value:.0f}"
+    axes.text(value * 1.1, place, shown, va="center", fontsize=7)
 
 
 def _growth(axes: Any, result: Result) -> None:
@@ -58,6 +65,8 @@ def _growth(axes: Any, result: Result) -> None:
             colour = OURS if name == "hot" else None
             axes.plot(COUNTS, values, "o-", color=colour, label=label)
     axes.set_yscale("log")
+    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis("{x:g}")
     axes.set_xticks(COUNTS)
     axes.set_xlabel("cookies in the request")
     axes.set_ylabel("overhead, µs")
