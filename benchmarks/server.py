@@ -35,14 +35,20 @@ UVICORN += ["--log-level", "error", "--port"]
 GRANIAN = ["granian", "--factory", "--interface", "asgi", "--workers", "1", "--loop", "uvloop"]
 GRANIAN += ["--no-access-log", "--log-level", "error", "--port"]
 SERVERS = {"uvicorn": UVICORN, "granian": GRANIAN}
-# wrk has one answer to expect of an address: anonymous requests that are refused are not served.
-SERVED = [(name, "valid") for name in peers.MODULES]
-SERVED += [
-    (name, "refresh") for name in ("asgi_refresh", "AuthX middleware", "AuthX as documented")
+REFRESHING = ("asgi_refresh", "AuthX middleware", "AuthX as documented")
+WITHOUT_ANY = {
+    "no-op ASGI: without": "bare application",
+    "AuthX as documented: without": "FastAPI",
+    "Litestar JWTCookieAuth: without": "Litestar",
+}
+"""The applications without a peer, by whose they are, and what they are called in a table."""
+
+SERVED = [
+    *((label.removesuffix(": without"), "without") for label in WITHOUT_ANY),
+    *((name, "valid") for name in peers.MODULES),
+    ("asgi_refresh", "anonymous"),
+    *((name, "refresh") for name in REFRESHING),
 ]
-SERVED += [("asgi_refresh", "anonymous")]
-SERVED += [(name, "without") for name in ("no-op ASGI", "AuthX as documented")]
-SERVED += [("Litestar JWTCookieAuth", "without")]
 FEW = [("no-op ASGI", "without"), ("no-op ASGI", "valid"), ("asgi_refresh", "valid")]
 
 
@@ -235,7 +241,15 @@ def show(result: Result) -> str:
             rate = result.figures[f"{server} requests/s, {label}"]
             p99 = result.figures[f"{server} p99, {label}"]
             over = f"{value - noop:+.1f} ({value / noop - 1:+.1%})"
-            rows.append([label, f"{value:.1f}", over, f"{rate:.0f}", f"{p99 / 1000:.1f}"])
+            rows.append(
+                [
+                    WITHOUT_ANY.get(label, label),
+                    f"{value:.1f}",
+                    over,
+                    f"{rate:.0f}",
+                    f"{p99 / 1000:.1f}",
+                ]
+            )
         if rows:
             head = [server, "CPU µs of a request", "over no-op", "requests/s, most", "p99, ms"]
             parts.append(table(head, rows))
