@@ -234,10 +234,10 @@ def show(result: Result) -> str:
     for server in SERVERS:
         prefix, rows = f"{server} CPU, ", []
         noop = result.figures.get(f"{prefix}no-op ASGI: valid")
-        for name, value in result.figures.items():
-            if noop is None or not name.startswith(prefix):
+        for figure, value in result.figures.items():
+            if noop is None or not figure.startswith(prefix):
                 continue
-            label = name.removeprefix(prefix)
+            label = figure.removeprefix(prefix)
             rate = result.figures[f"{server} requests/s, {label}"]
             p99 = result.figures[f"{server} p99, {label}"]
             over = f"{value - noop:+.1f} ({value / noop - 1:+.1%})"
