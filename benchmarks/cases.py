@@ -65,10 +65,10 @@ def tokens(issuer: Issuer) -> Tokens:
     return anyio.run(issuer.issue, "alice", CLAIMS)
 
 
-def request(issued: Tokens, noise: Sequence[str] = NOISE, **others: Any) -> Request:
+def request(issued: Tokens, **others: Any) -> Request:
     """Return what a browser asks that is signed in: other people's cookies come first."""
     ours = [f"__Host-access={issued.access_token}", f"__Host-refresh={issued.refresh_token}"]
-    return Request([*noise, *ours], **{"who": subject, **others})
+    return Request([*NOISE, *ours], who=subject, **others)
 
 
 def cases(adapters: Mapping[str, Adapter]) -> dict[str, Variant]:
