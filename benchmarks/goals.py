@@ -8,9 +8,11 @@ CPU µs of a request; counts. To change a goal, change its line; nothing else kn
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from benchmarks.report import table
 
 Sign = Literal["≤", "≥", "="]
 _HOLDS = {"≤": operator.le, "≥": operator.ge, "=": operator.eq}
@@ -82,3 +84,36 @@ GOALS = [
     Goal("store trips of 1,000 requests between polls", "trips, hot", None, "=", 0),
     Goal("store trips of a rotation", "trips, rotation", None, "=", 2),
 ]  # fmt: skip
+
+MEMORY = [
+    Goal("MB of growth over the requests", "MB of growth, requests", None, "≤", 1),
+    Goal("MB of growth over the forged tokens", "MB of growth, forged tokens", None, "≤", 1),
+    Goal("tokens remembered, of `Config.token_cache`", "tokens remembered", None, "≤", 4096),
+]
+
+STORM = [
+    Goal(
+        "p99 of calm requests, all at once / before",
+        "all at once, during, p99", "all at once, before, p99", "≤", 1.2,
+    ),
+    Goal(
+        "p99 of calm requests, spread over 10 s / before",
+        "spread over 10 s, during, p99", "spread over 10 s, before, p99", "≤", 1.2,
+    ),
+]  # fmt: skip
+
+
+def missed(goals: Iterable[Goal], figures: Mapping[str, float]) -> list[str]:
+    """Return the names of those that do not hold."""
+    return [goal.name for goal in goals if not goal.is_met(figures)]
+
+
+def goals_table(goals: Iterable[Goal], figures: Mapping[str, float]) -> str:
+    """Return a line for each goal, passed or failed."""
+    rows = []
+    for goal in goals:
+        value = goal.measured(figures)
+        shown = "not measured" if value is None else f"{value:.2f}"
+        met = "pass" if goal.is_met(figures) else "**fail**"
+        rows.append([goal.name, shown, f"{goal.sign} {goal.bound:g}", met])
+    return table(["goal", "measured", "bound", ""], rows)

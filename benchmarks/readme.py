@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks import hot, instructions, memory, others, server, storm, verdict
-from benchmarks.goals import GOALS
+from benchmarks.goals import GOALS, goals_table
 from benchmarks.report import table
 from benchmarks.results import Result, load
 
@@ -91,7 +91,7 @@ def _pyjwt(result: Result | None) -> str:
 
 BLOCKS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "short": ("goals", _short),
-    "goals": ("goals", _whole(verdict.goals_table)),
+    "goals": ("goals", _whole(lambda result: goals_table(GOALS, result.figures))),
     "not-flattering": ("goals", verdict.not_flattering),
     "pyjwt": ("others", _pyjwt),
     "peers": ("goals", hot.peers_table),

@@ -7,7 +7,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 from benchmarks import counted, hot, server
-from benchmarks.goals import GOALS
+from benchmarks.goals import GOALS, goals_table, missed
 from benchmarks.report import table
 from benchmarks.results import Result
 
@@ -29,27 +29,16 @@ def main(options: Namespace) -> Result:
     result.add(hot.main(options))
     result.add(counted.run())
     result.add(server.cpu(quick=options.quick))
-    result.missed = [goal.name for goal in GOALS if not goal.is_met(result.figures)]
+    result.missed = missed(GOALS, result.figures)
     return result
 
 
 def show(result: Result) -> str:
     """Return the table of goals, and what everything took."""
-    parts = [goals_table(result), not_flattering(result), hot.show(result)]
+    parts = [goals_table(GOALS, result.figures), not_flattering(result), hot.show(result)]
     if result.missed:
         parts.append(f"{len(result.missed)} of {len(GOALS)} goals are missed.\n")
     return "\n".join(parts)
-
-
-def goals_table(result: Result) -> str:
-    """Return a line for each goal."""
-    rows = []
-    for goal in GOALS:
-        value = goal.measured(result.figures)
-        shown = "not measured" if value is None else f"{value:.2f}"
-        met = "pass" if goal.is_met(result.figures) else "**fail**"
-        rows.append([goal.name, shown, f"{goal.sign} {goal.bound:g}", met])
-    return table(["goal", "measured", "bound", ""], rows)
 
 
 def not_flattering(result: Result) -> str:

@@ -18,10 +18,11 @@ from benchmarks.__main__ import RUNS
 from benchmarks.browser import NOISE, Request, bare, forged
 from benchmarks.cases import cases
 from benchmarks.floors import floors
-from benchmarks.goals import GOALS, Goal
+from benchmarks.goals import GOALS, MEMORY, STORM, Goal, missed
 from benchmarks.harness import Variant, asking, check, measure
 from benchmarks.peers import MODULES, Adapter, load
 from benchmarks.results import FOLDER, Result
+from benchmarks.results import load as kept
 from benchmarks.server import FEW
 
 # AuthX's own, at every refresh: what it costs is in its figures.
@@ -85,6 +86,14 @@ def test_every_goal_names_figures_that_are_measured(variants: dict[str, Variant]
     unflattering = {name for _, *names in verdict.NOT_FLATTERING for name in names}
     stores = {f"refresh, {name}" for name in ("memory", "redis", "postgresql")}
     assert unflattering - stores <= measured
+
+
+@pytest.mark.parametrize(("run", "goals"), [("memory", MEMORY), ("storm", STORM)])
+def test_the_goals_of_another_run_name_what_it_found(run: str, goals: list[Goal]) -> None:
+    result = kept(run)
+    assert result is not None
+    assert all(goal.measured(result.figures) is not None for goal in goals)
+    assert result.missed == missed(goals, result.figures)
 
 
 @pytest.mark.parametrize(
