@@ -1,70 +1,89 @@
 """
-What it costs: a request, a key, a rotation on each store, and a store as it grows.
+What it costs.
 
-    python -m benchmarks [--quick] [--rounds N] [--requests N]
-    python -m benchmarks keys [--quick] [--rounds N] [--requests N] [--algorithms NAME …]
-    python -m benchmarks stores [--quick] [--sessions N] [--stores NAME …]
-    python -m benchmarks scale [--quick] [--sessions N N …] [--stores NAME …]
+    python -m benchmarks [NAME …] [--json] [--quick] [--save]
 
-The first needs nothing but this package, the second `cryptography`, and authx if that is to be
-in it; see `hot`, `keys`, `rotations` and `scale` for what they measure.
-`stores` and `scale` use a Redis server that they start, and the databases at TEST_POSTGRESQL_URL
-and TEST_MARIADB_URL, as the tests do; what is not there is left out. They drop what they made.
+  goals         the table of goals, each passed or failed (this is run when none is named)
+  hot           a request inside the process: every case, every peer, the floors
+  server        requests and CPU behind uvicorn and granian, under wrk
+  storm         latency while all sessions refresh at once
+  memory        bytes of a token and a session; growth after a million requests, and a flood
+  instructions  instructions of a request, counted by valgrind
+  others        the main ratios on other Pythons, event loops and PyJWTs
+  keys          a key that is prepared once, and one that is parsed on every token
+  stores        a rotation on each store, in time, trips and bytes
+  scale         a store as it grows
+  figures       draw what is kept under benchmarks/results
+  readme        write what is kept there into the documents
+
+The exit status is 1 where a goal is missed. benchmarks/README.md has the method.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 
-STORES = ["memory", "sqlite", "redis", "postgresql", "postgresql-psycopg", "mariadb"]
-SCALED = ["redis", "sqlite", "postgresql"]
-ALGORITHMS = ["HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "ES384", "EdDSA"]
+from benchmarks.results import Result
+
+RUNS = {
+    "goals": "verdict",
+    "hot": "hot",
+    "server": "server",
+    "storm": "storm",
+    "memory": "memory",
+    "instructions": "instructions",
+    "others": "others",
+    "keys": "keys",
+    "stores": "rotations",
+    "scale": "scale",
+    "figures": "figures",
+    "readme": "readme",
+}
+"""Each is a module with `main(options)`, which returns a `Result` that its `show` makes a table of;
+or which prints by itself, and returns None."""
 
 
-def main() -> None:
+def main() -> int:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "what", nargs="?", choices=["hot", "keys", "stores", "scale"], default="hot"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=" ".join(RUNS))
+    parser.add_argument("--json", action="store_true", help="print JSON; a list, of several")
     parser.add_argument("--quick", action="store_true", help="small numbers, to see that it runs")
+    parser.add_argument("--save", action="store_true", help="keep it under benchmarks/results")
+    parser.add_argument("--loop", choices=["asyncio", "uvloop", "trio"], default="asyncio")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--requests", type=int, help="in each round of the hot path, of keys")
-    parser.add_argument("--sessions", type=int, nargs="+", help="how many are kept")
-    parser.add_argument("--stores", choices=STORES, nargs="+")
-    parser.add_argument("--algorithms", choices=ALGORITHMS, nargs="+")
+    parser.add_argument("--sessions", type=int, nargs="+", help="how many are kept, for stores")
+    parser.add_argument("--stores", nargs="+", help="memory, sqlite, redis, postgresql, …")
+    parser.add_argument("--algorithms", nargs="+", help="HS256, RS256, …, for keys")
     options = parser.parse_args()
-    rounds, quick, sessions = options.rounds, options.quick, options.sessions
-    # Imported when asked for: the stores' drivers are no part of the hot path, nor it of theirs.
-    if options.what == "hot":
-        importlib.import_module("benchmarks.hot").run(
-            rounds=rounds or (3 if quick else 21),
-            requests=options.requests or (200 if quick else 2000),
-        )
-    elif options.what == "keys":
-        importlib.import_module("benchmarks.keys").run(
-            options.algorithms or ALGORITHMS,
-            rounds=rounds or (1 if quick else 11),
-            requests=options.requests or 20,
-        )
-    elif options.what == "stores":
-        importlib.import_module("benchmarks.rotations").run(
-            options.stores or STORES,
-            rounds=rounds or (2 if quick else 9),
-            sessions=(sessions or [1_000 if quick else 20_000])[0],
-        )
-    else:
-        importlib.import_module("benchmarks.scale").run(
-            options.stores or SCALED,
-            rounds=rounds or (20 if quick else 200),
-            sessions=sessions or ([1_000, 10_000] if quick else [100_000, 1_000_000]),
-        )
+    unknown = sorted(set(options.names) - set(RUNS))
+    if unknown:
+        parser.error(f"no such run: {', '.join(unknown)}")
+    found: list[Result] = []
+    for name in options.names or ["goals"]:
+        # Imported when asked for: what one needs is no part of another.
+        module = importlib.import_module(f"benchmarks.{RUNS[name]}")
+        result = module.main(options)
+        if result is None:
+            continue
+        if options.save:
+            result.save()
+        found.append(result)
+        if not options.json:
+            print(f"{module.show(result)}\n{result.where()}\n")
+        for what, why in result.left_out.items():
+            print(f"{what} is left out: {why}", file=sys.stderr)
+    if options.json:
+        texts = [result.json() for result in found]
+        print(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
+    return int(any(result.missed for result in found))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

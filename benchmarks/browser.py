@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from asgi_refresh import Tokens
@@ -10,7 +11,8 @@ from asgi_refresh import Tokens
 Message = dict[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
-HEADERS = [(b"content-type", b"text/plain"), (b"content-length", b"2")]
+# Each response has a list of its own: some middleware appends to it.
+HEADERS = ((b"content-type", b"text/plain"), (b"content-length", b"2"))
 
 BROWSER = [
     (b"host", b"app.example"),
@@ -30,28 +32,60 @@ BROWSER = [
 NOISE = [f"_ga_{n}=GS1.1.{n}7955{n}9956.1.0.179559995{n}.0.0.0" for n in range(6)]
 
 
+SECRET = "a-secret-of-at-least-32-bytes-for-benchmarks"
+CLAIMS = {"scope": "read write", "role": "member"}
+
+
 def quiet(_event: object) -> None:
     """Keep events out of the measurement."""
 
 
 async def bare(scope: Any, receive: Any, send: Any) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS]})
     await send({"type": "http.response.body", "body": b"ok"})
 
 
-def scopes(
-    cookies: list[str], *, method: str = "GET", extra: tuple[tuple[bytes, bytes], ...] = ()
-) -> Callable[[], dict[str, Any]]:
-    """Return a factory of scopes as a server makes them: every bytes object is a new one."""
-    header = "; ".join(cookies).encode()
-    fields = [*BROWSER, *extra, *([(b"cookie", header)] if cookies else [])]
+async def bare_websocket(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.close", "code": 1000})
 
-    def scope() -> dict[str, Any]:
-        return {
-            "type": "http",
+
+@dataclass(frozen=True)
+class Request:
+    """
+    What is asked, and what must be answered for its time to count.
+
+    Attributes:
+        cookies: Each "name=value", in the order in which they are sent.
+        status: Of the answer; 101 for a WebSocket that is accepted.
+        set_cookies: How many Set-Cookie headers the answer has.
+        who: Reads the subject out of the scope once the request is over; it must be "alice". None:
+            the status says who it was, or nobody was asked.
+        headers: Besides those of every browser.
+    """
+
+    cookies: Sequence[str] = ()
+    status: int = 200
+    set_cookies: int = 0
+    who: Callable[[Any], object] | None = None
+    method: str = "GET"
+    type: str = "http"
+    headers: Sequence[tuple[bytes, bytes]] = ()
+
+    def cookie(self) -> bytes:
+        """Return the Cookie header."""
+        return "; ".join(self.cookies).encode()
+
+    def scope(self) -> dict[str, Any]:
+        """Return a scope as a server makes it: every bytes object is a new one."""
+        fields = [*BROWSER, *self.headers]
+        if self.cookies:
+            fields.append((b"cookie", self.cookie()))
+        scope: dict[str, Any] = {
+            "type": self.type,
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
-            "method": method,
             "scheme": "https",
             "path": "/dashboard",
             "raw_path": b"/dashboard",
@@ -62,8 +96,29 @@ def scopes(
             "server": ("app.example", 443),
             "state": {},
         }
+        if self.type == "http":
+            return {**scope, "method": self.method}
+        return {**scope, "scheme": "wss", "subprotocols": []}
 
-    return scope
+    def check(self, scope: Any, messages: Sequence[Message]) -> None:
+        """
+        Look at the answer.
+
+        Raises:
+            AssertionError: It is not the one that is measured.
+        """
+        start = messages[0]
+        status = 101 if start["type"] == "websocket.accept" else start.get("status")
+        assert status == self.status, f"{start}, not {self.status}"
+        count = sum(name.lower() == b"set-cookie" for name, _ in start.get("headers", ()))
+        assert count == self.set_cookies, f"{count} cookies, not {self.set_cookies}"
+        if self.who is not None:
+            assert self.who(scope) == "alice", f"it was {self.who(scope)!r}"
+
+
+def forged(cookie: str) -> str:
+    """Return a cookie that holds a JWT with its last signature bytes replaced."""
+    return cookie[:-6] + "AAAAAA"
 
 
 class Clock:
@@ -101,7 +156,7 @@ class Browser:
         async def send(message: Message) -> None:
             messages.append(message)
 
-        await self._app(scopes(cookies)(), receive, send)
+        await self._app(Request(cookies).scope(), receive, send)
         came = [value for name, value in messages[0]["headers"] if name == b"set-cookie"]
         for cookie in came:
             name, _, value = cookie.decode().partition(";")[0].partition("=")

@@ -1,7 +1,7 @@
 """
 What a key costs: one that was parsed when it was built, and one that is parsed on every token.
 
-    python -m benchmarks keys [--quick] [--rounds N] [--requests N] [--algorithms NAME …]
+    python -m benchmarks keys [--quick] [--rounds N] [--algorithms NAME …]
 
 What do a signature and its check cost, and what a whole access token that is made, and one that is
 read for the first time? Ours has a prepared key, and so has PyJWT's `Algorithm`; `jwt.encode` and
@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,12 +26,13 @@ import jwt
 
 from asgi_refresh import Issuer, Key
 from asgi_refresh.signers import b64decode
-from benchmarks.browser import quiet
+from benchmarks.browser import CLAIMS, SECRET, quiet
+from benchmarks.cases import Forgetful, tokens
 from benchmarks.harness import Times, Variant, measure
-from benchmarks.report import load_average, table, versions
-from benchmarks.variants import CLAIMS, SECRET, Forgetful, tokens
+from benchmarks.report import load_average, table
+from benchmarks.results import Result
 
-BARE = "bare"  # what the harness takes off: calling nothing
+ALGORITHMS = ["HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "ES384", "EdDSA"]
 SIGN, CHECK, MINT, READ = "signer.sign", "signer.verify", "a token of ours", "Issuer.verify"
 TABLES = {
     "Signing": [SIGN, "Algorithm.sign", "jwt.encode"],
@@ -67,10 +69,11 @@ class Material:
         return cls(algorithm, key.to_pem(), public.to_pem(), key)
 
 
-def run(algorithms: Sequence[str], *, rounds: int, requests: int) -> None:
+def main(options: Namespace) -> None:
     """Measure, and print the tables."""
-    print(versions("pyjwt", "cryptography", *(["authx"] if AUTHX else [])))
-    found = {name: _measured(name, rounds, requests) for name in algorithms}
+    print(Result("keys").where() + "\n")
+    rounds = options.rounds or (1 if options.quick else 11)
+    found = {name: _measured(name, rounds) for name in options.algorithms or ALGORITHMS}
     for title, columns in TABLES.items():
         print(f"{title}: least µs, and how many times ours.\n")
         print(_costs(found, columns))
@@ -79,17 +82,17 @@ def run(algorithms: Sequence[str], *, rounds: int, requests: int) -> None:
     print(load_average())
 
 
-def _measured(algorithm: str, rounds: int, requests: int) -> Mapping[str, Times]:
+def _measured(algorithm: str, rounds: int) -> Mapping[str, Times]:
     material = Material.generate(algorithm)
     issuer = Issuer(material.key, secret=SECRET, store=None, on_event=quiet)
     issuer.cache = Forgetful(1)
     token = tokens(issuer).access_token
     made = {**_signatures(material, token), **_whole(material, issuer, token), **_authx(material)}
-    variants = {BARE: Variant(None, lambda: None, plain=lambda _: None)}
+    variants = {}
     for name, (function, check) in made.items():
         check(function(None))  # a variant that does not do its job must not be measured
-        variants[name] = Variant(None, lambda: None, plain=function)
-    return asyncio.run(measure(variants, rounds=rounds, requests=requests)).over_bare()
+        variants[name] = Variant(lambda: None, plain=function)
+    return asyncio.run(measure(variants, rounds=rounds, turn=0.002))
 
 
 Made = dict[str, tuple[Callable[[Any], Any], Callable[[Any], None]]]

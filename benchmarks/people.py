@@ -14,11 +14,11 @@ from dataclasses import replace
 from asgi_refresh.claims import check_claims
 from asgi_refresh.rotation import Verdict, advance
 from asgi_refresh.sessions import Session, affinity
+from benchmarks.browser import CLAIMS
 
 DAY = 86400.0
 IDLE, ABSOLUTE, WINDOW = 14 * DAY, 90 * DAY, 70.0
 REFRESH_EVERY = 545.0  # seconds: an access token of ten minutes has less than one left
-CLAIMS = {"scope": "read write", "role": "member"}
 
 _OWNERS = (0, 1, 1, 2, 2, 2)  # of six sessions in a row
 

@@ -1,22 +1,11 @@
-"""What the measurements print: what they ran on, tables, and how busy the machine was."""
+"""What the measurements print: tables, and how busy the machine was."""
 
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
 from typing import Any
-
-from asgi_refresh import __version__
-
-
-def versions(*names: str) -> str:
-    """Return what was measured on."""
-    found = ", ".join(f"{name} {version(name)}" for name in names)
-    python = f"CPython {platform.python_version()} {platform.machine()}"
-    return f"{python}; asgi_refresh {__version__}, {found}\n"
 
 
 def load_average() -> str:

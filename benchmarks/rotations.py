@@ -16,41 +16,26 @@ import random
 import statistics
 import time
 import tracemalloc
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from asgi_refresh import Config, Issuer, MemoryStore, RefreshMiddleware, Revocation
 from asgi_refresh.denylist import Denylist
-from benchmarks.browser import Browser, Clock, bare, quiet
+from benchmarks.browser import CLAIMS, SECRET, Browser, Clock, bare, quiet
+from benchmarks.counted import Counted
 from benchmarks.databases import place
-from benchmarks.people import CLAIMS, REFRESH_EVERY, People, rotated
+from benchmarks.people import REFRESH_EVERY, People, rotated
 from benchmarks.places import MissingServerError, Place, fill
-from benchmarks.report import load_average, p50, table, versions
+from benchmarks.report import load_average, p50, table
+from benchmarks.results import Result
 
-SECRET = "a-secret-of-at-least-32-bytes-for-benchmarks"
 BROWSERS, PARALLEL, SAMPLES, HOT, ENTRIES = 40, 20, 100, 1000, 1000
 # Nothing fails for the noise of this machine.
 CONFIG = Config(store_timeout=timedelta(seconds=30))
-
-
-class Counted:
-    """A store whose calls are counted, by name."""
-
-    def __init__(self, store: Any) -> None:
-        self._store, self.trips = store, Counter[str]()
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-
-        async def call(*arguments: Any) -> Any:
-            self.trips[name] += 1
-            return await method(*arguments)
-
-        return call
 
 
 @dataclass
@@ -245,7 +230,12 @@ def _remembered() -> float:
     return taken / (10 * ENTRIES)
 
 
-def run(names: Sequence[str], *, rounds: int, sessions: int) -> None:
+STORES = ["memory", "sqlite", "redis", "postgresql", "postgresql-psycopg", "mariadb"]
+
+
+def main(options: Namespace) -> None:
     """Measure, and print the table."""
-    print(versions("anyio", "redis", "sqlalchemy", "asyncpg", "psycopg", "asyncmy"))
-    asyncio.run(_run(names, rounds, sessions))
+    print(Result("stores").where() + "\n")
+    sessions = (options.sessions or [1_000 if options.quick else 20_000])[0]
+    rounds = options.rounds or (2 if options.quick else 9)
+    asyncio.run(_run(options.stores or STORES, rounds, sessions))

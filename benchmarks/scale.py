@@ -15,6 +15,7 @@ import asyncio
 import random
 import statistics
 import time
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -24,7 +25,8 @@ from asgi_refresh.sessions import Revocation
 from benchmarks.databases import place
 from benchmarks.people import REFRESH_EVERY, People, rotated
 from benchmarks.places import MissingServerError, Place, fill
-from benchmarks.report import load_average, p10, p50, table, versions
+from benchmarks.report import load_average, p10, p50, table
+from benchmarks.results import Result
 
 GOAL = 1.5
 REFRESHES, FINDS, POLLS = 10, 5, 2  # in a round: rounds are short, for the noise to fall on all
@@ -195,8 +197,13 @@ def _print(scaled: Sequence[Scaled]) -> None:
     print(table(head, rows))
 
 
-def run(names: Sequence[str], *, rounds: int, sessions: Sequence[int]) -> None:
+STORES = ["redis", "sqlite", "postgresql"]
+
+
+def main(options: Namespace) -> None:
     """Measure, and print two tables for each store."""
-    print(versions("redis", "sqlalchemy", "asyncpg", "psycopg", "asyncmy"))
-    for name in names:
+    print(Result("scale").where() + "\n")
+    rounds = options.rounds or (20 if options.quick else 200)
+    sessions = options.sessions or ([1_000, 10_000] if options.quick else [100_000, 1_000_000])
+    for name in options.stores or STORES:
         asyncio.run(_measure(name, sorted(sessions), rounds))

@@ -152,7 +152,11 @@ def test_commands_for_people_exist(page: Path) -> None:
                 assert re.search(rf"^{re.escape(words[1])}:", makefile, re.MULTILINE), line
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")) + PAGES[1:], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [*sorted(ROOT.glob("*.md")), *PAGES[1:], ROOT / "benchmarks" / "README.md"],
+    ids=lambda page: page.name,
+)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if "://" in target:
