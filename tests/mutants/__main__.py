@@ -19,9 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from .children import Tests
 from .faults import Module
 from .report import Report, Result
 from .run import Plugin
+from .watch import Watch
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / ".mutants" / "results.jsonl"
@@ -62,23 +64,26 @@ def main() -> int:
     parser.add_argument("--tests", nargs="+", default=TESTS, metavar="PATH")
     parser.add_argument("--seconds", type=float, default=5, help="of tests for one fault; 5")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where they are kept")
     parser.add_argument("--again", action="store_true", help="only what has survived last time")
     options = parser.parse_args()
     unknown = set(options.modules).difference(MODULES)
     if unknown:
         parser.error(f"no such module: {', '.join(sorted(unknown))}")
-    modules = [
-        Module(name, ROOT / "asgi_refresh" / f"{name}.py") for name in options.modules or MODULES
-    ]
-    last = Report.read(RESULTS)
+    every = [Module(name, ROOT / "asgi_refresh" / f"{name}.py") for name in MODULES]
+    modules = [each for each in every if each.name in (options.modules or MODULES)]
+    faults = [fault for module in modules for fault in module.faults]
+    last = Report.read(options.results)
+    if options.again:
+        faults = [fault for fault in faults if last.survived(fault)]
     report = Report()
     # Pytest brings nothing but what the tests need: some plugins do things for every test.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ["HYPOTHESIS_PROFILE"] = "mutants"
-    RESULTS.parent.mkdir(exist_ok=True)
+    options.results.parent.mkdir(exist_ok=True)
     began = time.monotonic()
     chosen = {module.name for module in modules}
-    with RESULTS.open("w") as file:
+    with options.results.open("w") as file:
 
         def keep(result: Result) -> None:
             print(json.dumps(asdict(result)), file=file, flush=True)
@@ -95,14 +100,16 @@ def main() -> int:
                 keep(result)
             elif options.again and result.found:
                 told(result)
+        tests = Tests()
         plugin = Plugin(
-            modules,
+            faults,
+            tests=tests,
+            watch=Watch(every, root=ROOT, kept=options.results.with_suffix(".watch")),
             jobs=options.jobs,
             budget=options.seconds,
-            wanted=None if not options.again else last.survived,
             told=told,
         )
-        status = pytest.main([*PYTEST, *options.tests], plugins=[plugin])
+        status = pytest.main([*PYTEST, *options.tests], plugins=[tests, plugin])
     if status:
         return int(status)
     for line in report.lines(modules):

@@ -15,6 +15,7 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -24,6 +25,7 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 from mutmut.mutation.file_mutation import ChildReplacementTransformer
 from mutmut.mutation.mutators import mutation_operators
 
+_SOURCE = cst.Module([])
 # As mutmut has it: nothing but noise comes of these.
 _NEVER_CALLS = frozenset({"len", "isinstance"})
 
@@ -66,10 +68,10 @@ class Fault:
         self.module.replace(ast.parse(source), {function: 0})
 
     def _sources(self) -> tuple[str, str]:
-        whole, old = self.module.tree, self.module.nodes[self.function]
+        old = self.module.nodes[self.function]
         new = old.visit(ChildReplacementTransformer(self.before, self.after))
         assert isinstance(new, cst.FunctionDef)
-        return whole.code_for_node(old), whole.code_for_node(new)
+        return _SOURCE.code_for_node(old), _SOURCE.code_for_node(new)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,12 +104,15 @@ class Module:
         self.source = path.read_text()
         self.functions = list(_functions(ast.parse(self.source)))
         self.nodes: list[cst.FunctionDef] = []
-        self.faults: list[Fault] = []
         self.outside = self.texts = 0
         self._living: dict[tuple[str, int], list[FunctionType]] = defaultdict(list)
-        wrapper = MetadataWrapper(cst.parse_module(self.source))
-        self.tree = wrapper.module
-        wrapper.visit(_Operators(self))
+
+    @cached_property
+    def faults(self) -> list[Fault]:
+        """All of them, in order; *nodes*, *outside* and *texts* are filled by the way."""
+        operators = _Operators(self)
+        MetadataWrapper(cst.parse_module(self.source)).visit(operators)
+        return operators.faults
 
     def statements(self) -> Iterator[tuple[int, int]]:
         """The first lines of the statements in each function, with the function's number."""
@@ -115,8 +120,8 @@ class Module:
             for statement in _statements(function.node):
                 yield number, statement.lineno
 
-    def watch(self, name: str, numbers: dict[tuple[int, int], int]) -> None:
-        """Call *name* with a number before every statement."""
+    def watch(self, name: str, numbers: dict[tuple[str, int, int], int]) -> None:
+        """Call *name* with its number before every statement."""
         tree = _Watched(name, numbers).of(self)
         self.replace(tree, {function: n for n, function in enumerate(self.functions)})
 
@@ -197,6 +202,7 @@ class _Operators(cst.CSTVisitor):
         self._module = module
         self._function = -1
         self._depth = self._raises = 0
+        self.faults: list[Fault] = []
 
     def on_visit(self, node: cst.CSTNode) -> bool:
         if isinstance(node, cst.FunctionDef):
@@ -227,7 +233,7 @@ class _Operators(cst.CSTVisitor):
             module.texts += 1
             return
         line = self.get_metadata(PositionProvider, before).start.line
-        module.faults.append(Fault(module, len(module.faults), self._function, line, before, after))
+        self.faults.append(Fault(module, len(self.faults), self._function, line, before, after))
 
 
 def _is_skipped(node: cst.CSTNode) -> bool:
@@ -253,10 +259,11 @@ def _is_text(before: cst.CSTNode, after: cst.CSTNode) -> bool:
 class _Watched(ast.NodeTransformer):
     """Calls *name* with a number before every statement of a function."""
 
-    def __init__(self, name: str, numbers: dict[tuple[int, int], int]) -> None:
+    def __init__(self, name: str, numbers: dict[tuple[str, int, int], int]) -> None:
         self._name, self._numbers = name, numbers
 
     def of(self, module: Module) -> ast.Module:
+        self._module = module.name
         tree = ast.parse(module.source)
         for number, function in enumerate(_functions(tree)):
             self._watch(number, function.node)
@@ -277,6 +284,6 @@ class _Watched(ast.NodeTransformer):
                 self._watch(function, value)
 
     def _call(self, function: int, at: ast.stmt) -> ast.stmt:
-        number = ast.Constant(self._numbers[function, at.lineno])
+        number = ast.Constant(self._numbers[self._module, function, at.lineno])
         call = ast.Call(ast.Name(self._name, ast.Load()), [number], [])
         return ast.copy_location(ast.Expr(call), at)
