@@ -26,8 +26,8 @@ from mutmut.mutation.file_mutation import ChildReplacementTransformer
 from mutmut.mutation.mutators import mutation_operators
 
 _SOURCE = cst.Module([])
-# As mutmut has it: nothing but noise comes of these.
-_NEVER_CALLS = frozenset({"len", "isinstance"})
+# The first two as mutmut has it: nothing but noise comes of these.
+_NEVER_CALLS = frozenset({"len", "isinstance", "cast"})
 
 
 @dataclass(frozen=True)
