@@ -165,6 +165,12 @@ def test_two_lines_become_one() -> None:
     assert vary_on([(b"vary", b"*"), (b"Vary", b"a")], COOKIE) == [(b"vary", b"*")]
 
 
+def test_what_stands_around_the_members_goes_where_one_is_added() -> None:
+    assert vary_on([(b"vary", b"\t, accept, origin ,")], COOKIE) == [
+        (b"vary", b"accept, origin, Cookie")
+    ]
+
+
 def test_only_what_is_missing_is_added() -> None:
     both = (b"Cookie", b"Authorization")
 
@@ -187,6 +193,9 @@ def test_a_304_overrides_what_a_cache_has() -> None:
         [(b"vary", b"Cookies, x-cookie")],
         [(b"vary", b"cookie cookie")],
         [(b"vary", b"**")],
+        [(b"vary", b"X-Cookie-X")],
+        [(b"vary", b"XCookieX")],
+        [(b"vary", b"\x0bcookie\x0b")],
         [(b"x-vary", b"Cookie")],
         [(b"cookie", b"*")],
     ],
