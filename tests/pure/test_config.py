@@ -320,15 +320,15 @@ SAID: list[tuple[dict[str, Any], str]] = [
     (
         {"trusted_origins": ["*"]},
         (
-            "trusted_origins: '*' is not an origin; write 'https://app.example', with the scheme and"
-            " without a path"
+            "trusted_origins: '*' is not an origin; write 'https://app.example', with the"
+            " scheme and without a path"
         ),
     ),
     (
         {"clear_site_data": ["cookies"]},
         (
-            "clear_site_data: 'cookies' is none of cache, executionContexts, storage; our cookies are"
-            " deleted by name, for one of them keeps the sign-out final"
+            "clear_site_data: 'cookies' is none of cache, executionContexts, storage; our cookies"
+            " are deleted by name, for one of them keeps the sign-out final"
         ),
     ),
     ({"exclude": ["a"]}, "exclude: a path starts with '/': 'a'"),
@@ -356,8 +356,8 @@ def test_what_is_wrong_with_a_setting_is_said(settings: dict[str, Any], message:
         (
             {"access_lifetime": seconds(150), "refresh_before": seconds(60)},
             (
-                "with a store, refresh_before must leave at least 2 * (rotation_grace + 2 * leeway) ="
-                " 0:02:20 of access_lifetime"
+                "with a store, refresh_before must leave at least 2 * (rotation_grace + 2 * leeway)"
+                " = 0:02:20 of access_lifetime"
             ),
         ),
     ],
