@@ -179,9 +179,18 @@ def test_only_what_is_missing_is_added() -> None:
 
 
 def test_a_304_overrides_what_a_cache_has() -> None:
-    names = [name for name, _ in forbid_caching(FRIENDLY, merged=True)]
+    assert forbid_caching(FRIENDLY, merged=True) == [
+        PRIVATE,
+        (b"cdn-cache-control", b"no-store"),
+        (b"surrogate-control", b"no-store"),
+    ]
 
-    assert names == [b"cache-control", b"cdn-cache-control", b"surrogate-control"]
+
+@pytest.mark.parametrize(
+    "name", [b"Acme-CDN-Cache-Control", b"acme-cdn-cache-control", b"CDN-Cache-Control"]
+)
+def test_what_a_vendor_calls_its_own_goes(name: bytes) -> None:
+    assert forbid_caching([(name, b"public")]) == [PRIVATE]
 
 
 @pytest.mark.parametrize(

@@ -814,7 +814,7 @@ def test_of_what_is_left_only_the_white_space_of_the_grammar_goes() -> None:
 
 def test_a_date_is_one_of_greenwich_wherever_the_host_is(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as host:
-        host.setenv("TZ", "Asia/Kathmandu-05:45")
+        host.setenv("TZ", "KTM-05:45")
         time.tzset()
         assert parse_date(b"Thu, 01 Jan 1970 00:00:00 GMT") == 0
     time.tzset()

@@ -246,6 +246,7 @@ def test_without_either_header_it_is_none(name: bytes) -> None:
         ("/a", "/", "/a"),
         ("/", "/", "/"),
         ("/X/a", "/X", "/a"),
+        ("/Y/a", "/X", "/Y/a"),
     ],
 )
 def test_a_path_below_the_mount_is_this_route(path: str, root_path: str, route: str) -> None:
@@ -279,6 +280,7 @@ def test_a_path_below_the_mount_is_this_route(path: str, root_path: str, route: 
         ("/a/b/c", "/a/b", True),
         ("/a/bc", "/a/b", False),
         ("/X/a", "/X", True),
+        ("/Y/a", "/X", False),
         ("/anything", "/", True),
         ("/", "/", True),
         ("", "/", False),

@@ -254,3 +254,20 @@ def test_a_cookie_that_is_shown_reads_as_itself(insecure: bool) -> None:
     cookie = replace(cookie, secure=False, same_site="lax") if insecure else cookie
 
     assert parse(env(access_cookie=show(cookie)), DEFAULTS) == {"access_cookie": cookie}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (True, "true"),
+        (False, "false"),
+        (Cookie("a", partitioned=True), "a; Path=/; SameSite=lax; Secure=true; Partitioned"),
+        (
+            Cookie("a", domain="b.example", path="/c", secure=False, http_only=False),
+            "a; Path=/c; Domain=b.example; SameSite=lax; Secure=false; HttpOnly=false",
+        ),
+    ],
+)
+def test_a_value_is_shown_as_people_write_it(value: object, text: str) -> None:
+    assert show(value) == text
