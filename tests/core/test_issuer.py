@@ -715,6 +715,20 @@ async def test_a_host_further_behind_than_the_leeway_is_told(
     assert ("clock_skew" in names(events)) is skewed
 
 
+async def test_what_is_told_of_a_host_that_is_behind(clock: Clock, memory: MemoryStore) -> None:
+    events: list[Event] = []
+    client = Client(address="192.0.2.1")
+    here = make_issuer(clock, store=memory)
+    there = Issuer(SECRET, store=memory, clock=lambda: clock() - 60, on_event=events.append)
+    first = await here.issue("alice")
+    await here.refresh(first.refresh_token)
+    await there.refresh(first.refresh_token, client=client)
+
+    session_id = first.session_id
+    detail = "rotated 60.0 s in this host's future"
+    assert events[0] == Event("clock_skew", "alice", session_id, detail=detail, client=client)
+
+
 async def test_a_host_an_hour_behind_signs_nobody_out(clock: Clock, memory: MemoryStore) -> None:
     here = make_issuer(clock, store=memory)
     there = Issuer(SECRET, store=memory, clock=lambda: clock() - 3600, on_event=lambda _: None)

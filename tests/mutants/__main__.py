@@ -49,7 +49,7 @@ MODULES = [
 # Those that need no server, no browser and no second process; of both event loops asyncio will do.
 TESTS = [
     *("tests/pure", "tests/core", "tests/tokens", "tests/scenarios", "tests/blackbox"),
-    *("tests/hostile", "tests/attacks", "tests/endpoints", "tests/verifier"),
+    *("tests/hostile", "tests/attacks", "tests/endpoints", "tests/verifier", "tests/migration"),
 ]
 PYTEST = [
     *("--capture=no", "-p", "no:terminal", "-p", "no:cacheprovider", "-k", "not trio"),
