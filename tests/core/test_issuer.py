@@ -2294,3 +2294,27 @@ async def test_no_event_error_log_or_repr_ever_holds_a_token(
     for secret in secrets:
         assert secret not in everything
         assert secret.rpartition(".")[2] not in everything
+
+
+def test_an_issuer_shows_its_mode_and_nothing_else(memory: MemoryStore) -> None:
+    assert repr(Issuer(SECRET, store=memory)) == "<Issuer, rotating>"
+    assert repr(Issuer(SECRET, store=None)) == "<Issuer, stateless>"
+    assert repr(Issuer.__new__(Issuer)) == "<Issuer, stateless>"  # half built
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("revoke", lambda issuer: issuer.revoke("s")),
+        ("revoke_subject", lambda issuer: issuer.revoke_subject("alice")),
+        ("sessions", lambda issuer: issuer.sessions("alice")),
+        ("barrier", lambda issuer: issuer.barrier("s")),
+    ],
+)
+async def test_what_needs_a_store_says_which_call_it_was(
+    name: str, call: Callable[[Issuer], Awaitable[object]]
+) -> None:
+    with pytest.raises(StoreRequiredError) as caught:
+        await call(Issuer(SECRET, store=None))
+
+    assert str(caught.value) == f"{name} needs a store; this issuer was built with store=None"
