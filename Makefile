@@ -42,7 +42,7 @@ model: .venv/.dev
 fuzz: .venv/.dev
 	$(BIN)/python -m tests.fuzz --seconds 60
 
-# MUTANTS='cookies --again' chooses: modules, what survived last time, --help for the rest.
+# MUTANTS='cookies --again' chooses: modules, what was not found last time, --help.
 mutants: .venv/.mutants
 	$(BIN)/python -m tests.mutants --jobs $(JOBS) $(MUTANTS)
 

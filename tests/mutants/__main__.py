@@ -21,7 +21,7 @@ import pytest
 
 from .children import Tests
 from .faults import Module
-from .report import Report, Result
+from .report import Key, Report, Result
 from .run import Plugin
 from .watch import Watch
 
@@ -65,7 +65,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5, help="of tests for one fault; 5")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--results", type=Path, default=RESULTS, help="where they are kept")
-    parser.add_argument("--again", action="store_true", help="only what has survived last time")
+    parser.add_argument(
+        "--again", action="store_true", help="only what has not been found last time"
+    )
     options = parser.parse_args()
     unknown = set(options.modules).difference(MODULES)
     if unknown:
@@ -74,8 +76,11 @@ def main() -> int:
     modules = [each for each in every if each.name in (options.modules or MODULES)]
     faults = [fault for module in modules for fault in module.faults]
     last = Report.read(options.results)
+    found: dict[Key, Result] = {}
     if options.again:
-        faults = [fault for fault in faults if last.survived(fault)]
+        keys = {fault.key for fault in faults}
+        found = {key: each for key, each in last.found().items() if key in keys}
+        faults = [fault for fault in faults if fault.key not in found]
     report = Report()
     # Pytest brings nothing but what the tests need: some plugins do things for every test.
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
@@ -98,8 +103,8 @@ def main() -> int:
         for result in last.results():
             if result.module not in chosen:
                 keep(result)
-            elif options.again and result.found:
-                told(result)
+        for result in found.values():
+            told(result)
         tests = Tests()
         plugin = Plugin(
             faults,

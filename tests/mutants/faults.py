@@ -46,6 +46,11 @@ class Fault:
         return self.module.functions[self.function].name
 
     @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What stays when lines move."""
+        return self.module.name, self.where, *self.diff
+
+    @cached_property
     def diff(self) -> tuple[str, str]:
         """The lines that go and those that come, without their indentation."""
         old, new = self._sources()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # they need mutmut, which the suite does without
 KILLED, TIMEOUT, SURVIVED, UNTESTED = "killed", "timeout", "survived", "untested"
 _STATUSES = (KILLED, TIMEOUT, SURVIVED, UNTESTED)
 _COLUMNS = ("faults", *_STATUSES, "listed", "raw", "score")
+# Module, function, the lines that go and those that come: what stays when lines move.
+Key = tuple[str, str, str, str]
 _ACCEPTED = Path(__file__).parent / "survivors.toml"
 
 
@@ -39,8 +41,7 @@ class Result:
         return cls(fault.module.name, fault.where, fault.line, gone, come, status, test)
 
     @property
-    def key(self) -> tuple[str, str, str, str]:
-        """What stays when lines move."""
+    def key(self) -> Key:
         return self.module, self.where, self.gone, self.come
 
     @property
@@ -48,7 +49,7 @@ class Result:
         return self.status in (KILLED, TIMEOUT)
 
 
-def accepted(path: Path = _ACCEPTED) -> dict[tuple[str, str, str, str], str]:
+def accepted(path: Path = _ACCEPTED) -> dict[Key, str]:
     """Return the reasons of the survivors that are known to be equivalent."""
     listed = tomllib.loads(path.read_text()).get("survivor", [])
     return {
@@ -62,7 +63,7 @@ def accepted(path: Path = _ACCEPTED) -> dict[tuple[str, str, str, str], str]:
 class Report:
     """Results, by module."""
 
-    def __init__(self, known: dict[tuple[str, str, str, str], str] | None = None) -> None:
+    def __init__(self, known: dict[Key, str] | None = None) -> None:
         self.by_module: dict[str, list[Result]] = defaultdict(list)
         self._known = accepted() if known is None else known
 
@@ -81,11 +82,11 @@ class Report:
     def results(self) -> list[Result]:
         return [each for results in self.by_module.values() for each in results]
 
-    def survived(self, fault: Fault) -> bool:
-        """Whether *fault* was there and has not been found."""
-        gone, come = fault.diff
-        key = (fault.module.name, fault.where, gone, come)
-        return any(each.key == key for each in self.by_module[key[0]] if not each.found)
+    def found(self) -> dict[Key, Result]:
+        """Return what has been found, by key; not what has been missed in another place, too."""
+        missed = {each.key for each in self.results() if not each.found}
+        found = {each.key: each for each in self.results() if each.found}
+        return {key: each for key, each in found.items() if key not in missed}
 
     def score(self) -> float:
         """Return the part that was found of what can be."""
@@ -113,6 +114,6 @@ class Report:
                 yield from (f"+ {line}" for line in result.come.splitlines())
 
 
-def _part(results: Iterable[Result], known: dict[tuple[str, str, str, str], str]) -> float:
+def _part(results: Iterable[Result], known: dict[Key, str]) -> float:
     counted = [each for each in results if each.found or each.key not in known]
     return sum(each.found for each in counted) / len(counted) if counted else 1.0
