@@ -31,7 +31,7 @@ from asgi_refresh.rotating import _DEAD_MOST
 from asgi_refresh.rotation import Verdict
 from asgi_refresh.telemetry import log_event
 from asgi_refresh.tokens import RefreshToken
-from tests.support import SECRET, Clock, Spy, make_issuer
+from tests.support import SECRET, Clock, Spy, make_issuer, new_session
 
 pytestmark = pytest.mark.anyio
 
@@ -2318,3 +2318,30 @@ async def test_what_needs_a_store_says_which_call_it_was(
         await call(Issuer(SECRET, store=None))
 
     assert str(caught.value) == f"{name} needs a store; this issuer was built with store=None"
+
+
+async def test_a_session_that_has_ended_is_called_that(clock: Clock, memory: MemoryStore) -> None:
+    issuer = make_issuer(clock, store=memory)
+    tokens = await issuer.issue("alice")
+    await issuer.revoke(tokens.session_id)
+
+    for _ in range(2):  # the second time it is known without the store
+        with pytest.raises(RevokedTokenError) as caught:
+            await issuer.refresh(tokens.refresh_token)
+        assert (str(caught.value), caught.value.reason) == (
+            "the session has ended",
+            "session_ended",
+        )
+
+
+async def test_a_successor_that_is_withheld_is_told_of(clock: Clock, memory: MemoryStore) -> None:
+    events: list[Event] = []
+    issuer = make_issuer(clock, store=memory, on_event=events.append)
+    window = issuer.config.window.total_seconds()
+    rotated = clock() - window / 2
+    await memory.add(new_session(clock, current=5, previous=4, late=4, rotated_at=rotated))
+
+    look = await issuer.mode.look(RefreshToken("s1", 4), client=None)
+
+    assert await issuer.mode.settle(look, client=None) is None
+    assert events == [Event("repeated", "alice", "s1", "withheld")]
