@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	if $$python -c '$(FITS)' 2>/dev/null; then echo $$python; break; fi; done)
 BIN = .venv/bin
 
-.PHONY: help demo test check bench model matrix matrix-servers fuzz caches clean
+.PHONY: help demo test check bench model matrix matrix-servers fuzz mutants caches clean
 
 help:
 	@echo 'make demo    watch a session refresh itself, on a page on this machine'
@@ -16,6 +16,7 @@ help:
 	@echo 'make bench   measure against the alternatives: every goal, passed or failed'
 	@echo 'make model   explore the rotation protocol exhaustively'
 	@echo 'make fuzz    feed the readers hostile bytes, five targets for a minute each'
+	@echo 'make mutants break the library in small ways, one by one: the tests must notice; hours'
 	@echo 'make caches  try nginx, Apache, Varnish and Squid in front, where they are installed'
 	@echo 'make matrix  the token and attack suites on every version that is promised'
 	@echo 'make matrix-servers  every framework on every server, behind nginx, and real clients'
@@ -43,6 +44,10 @@ model: .venv/.dev
 fuzz: .venv/.dev
 	$(BIN)/python -m tests.fuzz --seconds 60
 
+# MUTANTS='cookies --again' chooses: modules, what was not found last time, --help.
+mutants: .venv/.mutants
+	$(BIN)/python -m tests.mutants --jobs $(JOBS) $(MUTANTS)
+
 # CACHES='nginx squid' chooses some of them.
 caches: .venv/.dev
 	$(BIN)/python -m tests.caches $(CACHES)
@@ -58,7 +63,7 @@ ifndef CELLS
 endif
 
 clean:
-	rm -rf .venv .matrix .bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .matrix .bench .mutants build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -67,6 +72,6 @@ $(BIN)/python:
 	'$(PYTHON)' -m venv .venv
 
 # Each stamp is older than pyproject.toml when that has changed: then it is installed anew.
-.venv/.demo .venv/.dev .venv/.servers .venv/.bench: .venv/.%: pyproject.toml | $(BIN)/python
+.venv/.demo .venv/.dev .venv/.servers .venv/.bench .venv/.mutants: .venv/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@

@@ -26,6 +26,7 @@ _DUPLICATES: Final = 4  # distinct values of one name that are looked at; browse
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _VALUE: Final = re.compile(rb"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*\Z")
 _PATH: Final = re.compile(r"/[\x20-\x3a\x3c-\x7e]*\Z")
+_MAX_AGE: Final = re.compile(rb"(?:(-[0-9]+|0+)|[0-9]+)\Z")  # group 1: zero or less
 _DOMAIN: Final = re.compile(r"\.?[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?\Z")
 _WHITE: Final = b" \t"
 _BLANK: Final = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0"  # what Python's str.strip() takes off
@@ -197,17 +198,17 @@ def read_set_cookie(value: bytes, *, now: float) -> tuple[bytes, bool]:
     past deletes.
     """
     pair, *attributes = value.split(b";")
-    max_age: int | None = None
+    over: bool | None = None
     expires: float | None = None
     for attribute in attributes:
         key, _, text = attribute.partition(b"=")
         key, text = key.strip(_WHITE).lower(), text.strip(_WHITE)
-        if key == b"max-age" and re.fullmatch(rb"-?[0-9]+", text):
-            max_age = -1 if text[:1] == b"-" else int(text.lstrip(b"0")[:18] or b"0")
+        if key == b"max-age" and (match := _MAX_AGE.match(text)):
+            over = match[1] is not None
         elif key == b"expires":
             parsed = parse_date(text)
             expires = expires if parsed is None else parsed
-    deletes = max_age <= 0 if max_age is not None else expires is not None and expires <= now
+    deletes = over if over is not None else expires is not None and expires <= now
     name, equals, _ = pair.partition(b"=")
     return (name.strip(_WHITE) if equals else b""), deletes
 

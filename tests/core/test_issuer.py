@@ -31,7 +31,7 @@ from asgi_refresh.rotating import _DEAD_MOST
 from asgi_refresh.rotation import Verdict
 from asgi_refresh.telemetry import log_event
 from asgi_refresh.tokens import RefreshToken
-from tests.support import SECRET, Clock, Spy, make_issuer
+from tests.support import SECRET, Clock, Spy, make_issuer, new_session
 
 pytestmark = pytest.mark.anyio
 
@@ -713,6 +713,20 @@ async def test_a_host_further_behind_than_the_leeway_is_told(
     await there.refresh(first.refresh_token)
 
     assert ("clock_skew" in names(events)) is skewed
+
+
+async def test_what_is_told_of_a_host_that_is_behind(clock: Clock, memory: MemoryStore) -> None:
+    events: list[Event] = []
+    client = Client(address="192.0.2.1")
+    here = make_issuer(clock, store=memory)
+    there = Issuer(SECRET, store=memory, clock=lambda: clock() - 60, on_event=events.append)
+    first = await here.issue("alice")
+    await here.refresh(first.refresh_token)
+    await there.refresh(first.refresh_token, client=client)
+
+    session_id = first.session_id
+    detail = "rotated 60.0 s in this host's future"
+    assert events[0] == Event("clock_skew", "alice", session_id, detail=detail, client=client)
 
 
 async def test_a_host_an_hour_behind_signs_nobody_out(clock: Clock, memory: MemoryStore) -> None:
@@ -2280,3 +2294,54 @@ async def test_no_event_error_log_or_repr_ever_holds_a_token(
     for secret in secrets:
         assert secret not in everything
         assert secret.rpartition(".")[2] not in everything
+
+
+def test_an_issuer_shows_its_mode_and_nothing_else(memory: MemoryStore) -> None:
+    assert repr(Issuer(SECRET, store=memory)) == "<Issuer, rotating>"
+    assert repr(Issuer(SECRET, store=None)) == "<Issuer, stateless>"
+    assert repr(Issuer.__new__(Issuer)) == "<Issuer, stateless>"  # half built
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("revoke", lambda issuer: issuer.revoke("s")),
+        ("revoke_subject", lambda issuer: issuer.revoke_subject("alice")),
+        ("sessions", lambda issuer: issuer.sessions("alice")),
+        ("barrier", lambda issuer: issuer.barrier("s")),
+    ],
+)
+async def test_what_needs_a_store_says_which_call_it_was(
+    name: str, call: Callable[[Issuer], Awaitable[object]]
+) -> None:
+    with pytest.raises(StoreRequiredError) as caught:
+        await call(Issuer(SECRET, store=None))
+
+    assert str(caught.value) == f"{name} needs a store; this issuer was built with store=None"
+
+
+async def test_a_session_that_has_ended_is_called_that(clock: Clock, memory: MemoryStore) -> None:
+    issuer = make_issuer(clock, store=memory)
+    tokens = await issuer.issue("alice")
+    await issuer.revoke(tokens.session_id)
+
+    for _ in range(2):  # the second time it is known without the store
+        with pytest.raises(RevokedTokenError) as caught:
+            await issuer.refresh(tokens.refresh_token)
+        assert (str(caught.value), caught.value.reason) == (
+            "the session has ended",
+            "session_ended",
+        )
+
+
+async def test_a_successor_that_is_withheld_is_told_of(clock: Clock, memory: MemoryStore) -> None:
+    events: list[Event] = []
+    issuer = make_issuer(clock, store=memory, on_event=events.append)
+    window = issuer.config.window.total_seconds()
+    rotated = clock() - window / 2
+    await memory.add(new_session(clock, current=5, previous=4, late=4, rotated_at=rotated))
+
+    look = await issuer.mode.look(RefreshToken("s1", 4), client=None)
+
+    assert await issuer.mode.settle(look, client=None) is None
+    assert events == [Event("repeated", "alice", "s1", "withheld")]

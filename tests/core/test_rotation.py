@@ -382,6 +382,16 @@ def test_a_client_that_is_alone_gets_it_no_longer(values: dict[str, Any], seen: 
     assert advanced(session, 4, Verdict.GRACE, seen, now=T + W, alone=True) == (None, session)
 
 
+def test_unless_told_otherwise_a_client_is_not_alone() -> None:
+    session = row(late=4)
+    in_the_second_half = T + W / 2
+
+    assert advance(session, 4, Verdict.GRACE, 5, now=in_the_second_half, grace=W, idle=IDLE) == (
+        None,
+        session,
+    )
+
+
 @pytest.mark.parametrize("verdict", list(Verdict), **BY_NAME)
 @pytest.mark.parametrize("now", [T, T + W])
 @pytest.mark.parametrize("generation", [3, 4, 5, 6])

@@ -165,6 +165,12 @@ def test_two_lines_become_one() -> None:
     assert vary_on([(b"vary", b"*"), (b"Vary", b"a")], COOKIE) == [(b"vary", b"*")]
 
 
+def test_what_stands_around_the_members_goes_where_one_is_added() -> None:
+    assert vary_on([(b"vary", b"\t, accept, origin ,")], COOKIE) == [
+        (b"vary", b"accept, origin, Cookie")
+    ]
+
+
 def test_only_what_is_missing_is_added() -> None:
     both = (b"Cookie", b"Authorization")
 
@@ -178,10 +184,7 @@ def test_what_outranks_cache_control_does_not_stay(name: bytes) -> None:
 
 
 def test_a_304_overrides_what_a_cache_has() -> None:
-    names = [name for name, _ in forbid_caching(FRIENDLY, merged=True)]
-
-    assert names == [
-        b"cache-control",
+    names = [
         b"cdn-cache-control",
         b"cloudflare-cdn-cache-control",
         b"vercel-cdn-cache-control",
@@ -190,6 +193,8 @@ def test_a_304_overrides_what_a_cache_has() -> None:
         b"edge-control",
         b"x-litespeed-cache-control",
     ]
+    said = [(name, b"no-store") for name in names]
+    assert forbid_caching(FRIENDLY, merged=True) == [PRIVATE, *said]
 
 
 def test_a_304_a_part_and_the_answer_to_head_are_merged_into_what_a_cache_has() -> None:
@@ -201,6 +206,13 @@ def test_a_304_a_part_and_the_answer_to_head_are_merged_into_what_a_cache_has() 
 
 
 @pytest.mark.parametrize(
+    "name", [b"Acme-CDN-Cache-Control", b"acme-cdn-cache-control", b"CDN-Cache-Control"]
+)
+def test_what_a_vendor_calls_its_own_goes(name: bytes) -> None:
+    assert forbid_caching([(name, b"public")]) == [PRIVATE]
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         [],
@@ -209,6 +221,9 @@ def test_a_304_a_part_and_the_answer_to_head_are_merged_into_what_a_cache_has() 
         [(b"vary", b"Cookies, x-cookie")],
         [(b"vary", b"cookie cookie")],
         [(b"vary", b"**")],
+        [(b"vary", b"X-Cookie-X")],
+        [(b"vary", b"XCookieX")],
+        [(b"vary", b"\x0bcookie\x0b")],
         [(b"x-vary", b"Cookie")],
         [(b"cookie", b"*")],
     ],

@@ -225,6 +225,7 @@ def test_a_path_that_does_not_start_with_a_slash_is_refused(name: str, path: str
         {"revocation": "refresh"},
         {"revocation": "always"},
         {"cross_origin": "allow"},
+        {"cross_origin": "websockets"},
         {"trusted_origins": ("https://a.example", "http://localhost:3000")},
         {"cross_origin_exempt": ("/callback",), "exclude": ("/static", "/")},
     ],
@@ -269,6 +270,103 @@ def test_the_refresh_cookie_comes_along_wherever_the_access_cookie_does(
     else:
         with pytest.raises(ConfigurationError, match="refresh_cookie must be sent wherever"):
             Config(**cookies)
+
+
+# What is said, to the letter; ever one of the settings that it is said of.
+SAID: list[tuple[dict[str, Any], str]] = [
+    ({"leeway": 5}, "leeway must be a timedelta, not 5"),
+    ({"access_cookie": "a"}, "access_cookie must be a Cookie"),
+    ({"csrf_cookie": "a"}, "csrf_cookie must be a Cookie or None"),
+    ({"csrf_field": ""}, "csrf_field must be one word of letters, digits, '-' and '_'"),
+    ({"issuer": ""}, "issuer must be a non-empty, printable str or None"),
+    ({"max_sessions": 0}, "max_sessions must be a positive int"),
+    ({"exclude": [1]}, "exclude must be a sequence of strings"),
+    (
+        {"access_lifetime": seconds(0), "refresh_before": seconds(0)},
+        "access_lifetime: a second or more",
+    ),
+    ({"refresh_before": DAY}, "refresh_before must be shorter than access_lifetime"),
+    (
+        {"access_lifetime": 14 * DAY},
+        "access_lifetime < idle_lifetime <= session_lifetime must hold",
+    ),
+    (
+        {"session_lifetime": 401 * DAY},
+        "session_lifetime: browsers keep no cookie longer than 400 days",
+    ),
+    ({"rotation_grace": DAY}, "rotation_grace: 0 to 5 minutes"),
+    ({"leeway": DAY}, "leeway: 0 to 60 seconds"),
+    ({"revocation_poll": seconds(0)}, "revocation_poll must be positive"),
+    ({"store_timeout": seconds(0)}, "store_timeout must be positive"),
+    (
+        {"access_cookie": Cookie("a"), "refresh_cookie": Cookie("a")},
+        "the cookies need different names",
+    ),
+    (
+        {"access_cookie": Cookie("a", http_only=False)},
+        "cookie 'a' holds a token: scripts must not read it",
+    ),
+    ({"csrf_cookie": Cookie("c")}, "csrf_cookie: scripts read it, http_only=False"),
+    (
+        {"refresh_cookie": Cookie("r", path="/r")},
+        (
+            "refresh_cookie must be sent wherever access_cookie is: its path must contain '/', its"
+            " domain be the same"
+        ),
+    ),
+    ({"revocation": "never"}, "revocation: live|refresh|always"),
+    ({"cross_origin": "deny"}, "cross_origin: refuse|websockets|allow"),
+    ({"bearer": 1}, "bearer must be True or False"),
+    (
+        {"trusted_origins": ["*"]},
+        (
+            "trusted_origins: '*' is not an origin; write 'https://app.example', with the"
+            " scheme and without a path"
+        ),
+    ),
+    (
+        {"clear_site_data": ["cookies"]},
+        (
+            "clear_site_data: 'cookies' is none of cache, executionContexts, storage; our cookies"
+            " are deleted by name, for one of them keeps the sign-out final"
+        ),
+    ),
+    ({"exclude": ["a"]}, "exclude: a path starts with '/': 'a'"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), SAID)
+def test_what_is_wrong_with_a_setting_is_said(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Config(**settings)
+
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"access_lifetime": seconds(61), "refresh_before": seconds(0)},
+            (
+                "with a store, access_lifetime must be at least 2 * (rotation_grace + 2 * leeway) ="
+                " 0:02:20"
+            ),
+        ),
+        (
+            {"access_lifetime": seconds(150), "refresh_before": seconds(60)},
+            (
+                "with a store, refresh_before must leave at least 2 * (rotation_grace + 2 * leeway)"
+                " = 0:02:20 of access_lifetime"
+            ),
+        ),
+    ],
+)
+def test_what_does_not_suit_rotation_is_said(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Config(**settings).check_rotating()
+
+    assert str(caught.value) == message
 
 
 def test_a_refused_setting_is_a_value_error_too() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, fields
@@ -361,7 +362,9 @@ def test_300_kilobytes_of_anything_are_read_to_the_end(piece: bytes) -> None:
         (b"at=v; b=2", b"v"),
         (b"a=1; at=v", b"v"),
         (b"a=1; at=v; b=2", b"v"),
+        (b"at=v; b=2; c=3", b"v"),
         (b"at=v;b=2", b"v"),
+        (b"at=chat; b=2", b"chat"),
         (b"at=", b""),
         (b"at=; b=2", b""),
         (b"at=a=b", b"a=b"),
@@ -537,6 +540,8 @@ NOW = 1_800_000_000.0
             False,
         ),
         (b"at=v; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Expires=never", True),
+        (b"at=v; \x0bMax-Age=0", False),
+        (b"at=v; Expires=Thu, 01 Jan 1970 00:00:00 GMT=", True),
         (b"at=v; X-Max-Age=0; NotExpires=Thu, 01 Jan 1970 00:00:00 GMT", False),
         (b"at=Max-Age=0", False),
         (b'at="; Max-Age=0"', False),
@@ -554,6 +559,7 @@ def test_a_set_cookie_deletes_or_not(line: bytes, deletes: bool) -> None:
         (b"At=v", b"At"),
         (b"=at=v", b""),
         (b"\xa0at=v", b"\xa0at"),
+        (b"\x0bat=v", b"\x0bat"),
         (b"", b""),
         (b"at", b""),
         (b"at; Max-Age=0", b""),
@@ -768,3 +774,47 @@ def test_a_header_that_is_as_it_should_be_is_the_same_one() -> None:
     assert keep_only(header, {b"at": b"x"}) is header
     assert keep_only(header, {b"rt": None}) is header
     assert keep_only(header, {b"at": None}) == b"a=1"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "problem"),
+    [
+        (
+            {"name": "a b"},
+            "the name must be letters, digits and !#$%&'*+-.^_`|~ (RFC 6265bis, 4.1.1)",
+        ),
+        (
+            {"path": "x"},
+            "path must start with '/' and hold at most 1024 printable characters, no ';'",
+        ),
+        ({"domain": "-"}, "domain must be a host name"),
+        ({"same_site": "Lax"}, "same_site must be 'lax', 'strict' or 'none'"),
+        ({"name": "__Secure-a", "secure": False}, "this prefix needs secure=True"),
+        ({"name": "__Host-a", "path": "/x"}, "the __Host- prefix needs path='/' and no domain"),
+        ({"same_site": "none", "secure": False}, "same_site='none' needs secure=True"),
+        ({"name": "__Http-a", "http_only": False}, "this prefix needs http_only=True"),
+        ({"partitioned": True, "secure": False}, "partitioned=True needs secure=True"),
+    ],
+)
+def test_what_is_wrong_with_a_cookie_is_said(attributes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Cookie(**{"name": "a", **attributes})
+
+    assert str(caught.value) == f"cookie {attributes.get('name', 'a')!r}: {problem}"
+
+
+@pytest.mark.parametrize("header", [b"\nat=v", b"at=v\x0b", b"at\x0c=v"])
+def test_what_some_readers_trim_and_some_do_not_is_not_kept(header: bytes) -> None:
+    assert keep_only(header, {b"at": b"v"}) == b""
+
+
+def test_of_what_is_left_only_the_white_space_of_the_grammar_goes() -> None:
+    assert keep_only(b"\x0ba=1; at=v; b=2\x0b", {b"at": None}) == b"\x0ba=1; b=2\x0b"
+
+
+def test_a_date_is_one_of_greenwich_wherever_the_host_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as host:
+        host.setenv("TZ", "KTM-05:45")
+        time.tzset()
+        assert parse_date(b"Thu, 01 Jan 1970 00:00:00 GMT") == 0
+    time.tzset()

@@ -96,6 +96,25 @@ def test_without_refresh_before_a_token_is_used_to_its_end(left: float, expected
     assert step == expected
 
 
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [(1.0, USE_MISMATCH), (0.25, USE_MISMATCH), (0.0, REFRESH_IT), (-9.0, REFRESH_IT)],
+)
+def test_an_access_token_that_is_over_is_nobodys_beside_a_refresh_token_that_says_whose_it_is(
+    left: float, expected: object
+) -> None:
+    bobs = RefreshToken("s2", 1, subject="bob")
+
+    step = next_step(access_token(left=left), bobs, now=NOW, refresh_before=0.0)
+
+    assert step == expected
+
+
+@pytest.mark.parametrize("subject", ["alice", "bob"])
+def test_where_a_refresh_token_says_whose_it_is_that_decides(subject: str) -> None:
+    assert RefreshToken("s2", 1, subject=subject).goes_with(access_token()) is (subject == "alice")
+
+
 # --- one of several -------------------------------------------------------------------------------
 
 
@@ -226,6 +245,8 @@ def test_without_either_header_it_is_none(name: bytes) -> None:
         ("/App/a", "/app", "/App/a"),
         ("/a", "/", "/a"),
         ("/", "/", "/"),
+        ("/X/a", "/X", "/a"),
+        ("/Y/a", "/X", "/Y/a"),
     ],
 )
 def test_a_path_below_the_mount_is_this_route(path: str, root_path: str, route: str) -> None:
@@ -258,6 +279,8 @@ def test_a_path_below_the_mount_is_this_route(path: str, root_path: str, route: 
         ("", "/static", False),
         ("/a/b/c", "/a/b", True),
         ("/a/bc", "/a/b", False),
+        ("/X/a", "/X", True),
+        ("/Y/a", "/X", False),
         ("/anything", "/", True),
         ("/", "/", True),
         ("", "/", False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import pickle
 from collections.abc import Callable, Mapping, MutableMapping
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_refresh import Revocation, Session
-from asgi_refresh.sessions import FIELDS, FrozenDict, freeze, from_row, to_row
+from asgi_refresh.sessions import FIELDS, FrozenDict, affinity, freeze, from_row, to_row
 
 # --- the frozen dict ------------------------------------------------------------------------------
 
@@ -328,3 +329,10 @@ def test_a_subclass_of_str_is_no_list() -> None:
         __slots__ = ()
 
     assert freeze({"a": Name("ab")}) == {"a": "ab"}
+
+
+@pytest.mark.parametrize("subject", ["", "alice", "\udcff"])
+def test_what_the_ids_of_a_subject_begin_with_is_four_hex_digits_of_its_hash(subject: str) -> None:
+    digest = hashlib.sha256(subject.encode(errors="surrogatepass")).hexdigest()
+
+    assert affinity(subject) == digest[:4]

@@ -179,6 +179,32 @@ def test_a_variable_that_resembles_nothing_is_refused(name: str) -> None:
     assert refused({f"{PREFIX}{name}": "hunter2"}).startswith(f"{PREFIX}{name} is no setting")
 
 
+def test_where_nothing_resembles_a_variable_nothing_is_hinted_at() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(env(zzz="1"), DEFAULTS)
+
+    assert str(caught.value) == "ASGI_REFRESH_ZZZ is no setting"
+
+
+def test_variables_that_are_not_ours_hide_none_that_is() -> None:
+    environ = {"AAA": "1", "ASGI": "1", **env(bearer="false"), "PATH": "/bin"}
+
+    assert parse(environ, DEFAULTS) == {"bearer": False}
+
+
+def test_a_number_has_twelve_digits_at_most() -> None:
+    assert parse(env(token_cache="9" * 12), DEFAULTS) == {"token_cache": 10**12 - 1}
+    with pytest.raises(ConfigurationError, match="a whole number, not"):
+        parse(env(token_cache="9" * 13), DEFAULTS)
+
+
+@pytest.mark.parametrize("flag", ["Secure", "Partitioned", "HttpOnly", "HttpOnly=true"])
+def test_a_flag_of_a_cookie_needs_no_value(flag: str) -> None:
+    values = parse(env(access_cookie=f"a; {flag}"), DEFAULTS)
+
+    assert values == {"access_cookie": Cookie("a", partitioned=flag == "Partitioned")}
+
+
 def test_the_value_of_a_variable_that_is_no_setting_is_not_told() -> None:
     assert "hunter2" not in refused({f"{PREFIX}SECRET": "hunter2"})
 
@@ -228,3 +254,20 @@ def test_a_cookie_that_is_shown_reads_as_itself(insecure: bool) -> None:
     cookie = replace(cookie, secure=False, same_site="lax") if insecure else cookie
 
     assert parse(env(access_cookie=show(cookie)), DEFAULTS) == {"access_cookie": cookie}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, ""),
+        (True, "true"),
+        (False, "false"),
+        (Cookie("a", partitioned=True), "a; Path=/; SameSite=lax; Secure=true; Partitioned"),
+        (
+            Cookie("a", domain="b.example", path="/c", secure=False, http_only=False),
+            "a; Path=/c; Domain=b.example; SameSite=lax; Secure=false; HttpOnly=false",
+        ),
+    ],
+)
+def test_a_value_is_shown_as_people_write_it(value: object, text: str) -> None:
+    assert show(value) == text

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_refresh import Config, Cookie, Issuer, Key, MemoryStore
+from asgi_refresh.access import b64encode
 from asgi_refresh.claims import RESERVED, check_claims
 from asgi_refresh.errors import ClaimsUnavailable, ExpiredTokenError, InvalidTokenError
 from asgi_refresh.jwt_profile import JwtProfile
@@ -77,6 +78,12 @@ def test_a_minted_token_is_what_the_forge_makes_of_the_same_claims() -> None:
     )
     assert b" " not in unb64(body)
     assert raw == sign(head, body)
+
+
+def test_a_segment_loses_its_padding_and_nothing_else() -> None:
+    texts = ["abW", "ab", "a", ""]
+
+    assert [b64encode(text) for text in texts] == [b"YWJX", b"YWI", b"YQ", b""]
 
 
 def test_minting_tells_what_reading_back_gives() -> None:

@@ -408,3 +408,22 @@ def test_a_shared_secret_has_no_public_half() -> None:
             "HS256",
             public=ed25519.Ed25519PrivateKey.generate().public_key(),
         )
+
+
+def test_a_shared_secret_that_does_not_say_is_for_hs256_and_its_id_is_no_hash_of_it() -> None:
+    key = Key.from_jwk({"kty": "oct", "k": forge.b64(b"s" * 32)})
+
+    assert (key.algorithm, key.id) == ("HS256", "oct")
+
+
+def test_the_public_half_of_a_generated_key_comes_with_it() -> None:
+    key = Key.generate("EdDSA")
+
+    assert key.public_jwk() is not None
+
+
+def test_what_is_no_key_is_named_by_the_kind_of_its_error_alone() -> None:
+    with pytest.raises(ConfigurationError, match=r"^not a usable JWK: KeyError$"):
+        Key.from_jwk({"kid": "secret"})
+    with pytest.raises(ConfigurationError, match=r"^not a key in PEM: ValueError$"):
+        Key.from_pem("-----BEGIN PUBLIC KEY-----\nsecret\n-----END PUBLIC KEY-----\n")

@@ -551,3 +551,20 @@ def test_an_unusable_key_is_named_by_its_id_and_algorithm() -> None:
     with pytest.raises(ConfigurationError, match=r"key 'key-1' is not usable with ES256") as caught:
         Key(CANARY, KID, "ES256")
     assert "asgi_refresh[crypto]" in str(caught.value)
+
+
+def test_a_tag_is_that_of_hmac_without_padding_whatever_it_ends_in() -> None:
+    secret = b"s" * 48
+    signer = Mac(secret, hashlib.sha384)
+    messages = [b"%d" % number for number in range(500)]
+    tags = [b64encode(hmac.digest(secret, each, "sha384"), b"-_").rstrip(b"=") for each in messages]
+
+    assert [signer.sign(each) for each in messages] == tags
+    assert {tag[-1:] for tag in tags} >= {b"A", b"X", b"a", b"0", b"-", b"_"}
+
+
+def test_a_signature_verifies_whatever_it_ends_in() -> None:
+    signer = make_key("ES384").signer
+    signatures = [signer.sign(b"message") for _ in range(400)]
+
+    assert all(signer.verify(b"message", each) for each in signatures)

@@ -1,0 +1,96 @@
+"""Whatever a request caused is told together with who was at its other end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from asgi_refresh import Client, Config
+from tests.support import Clock
+
+from .helpers import HOUR, Site, doing, make_site, on_paths
+
+pytestmark = pytest.mark.anyio
+
+PEER = Client("192.0.2.7", "test-browser")
+APP = on_paths(
+    login=doing(lambda auth: auth.login("alice")),
+    logout=doing(lambda auth: auth.logout()),
+    everywhere=doing(lambda auth: auth.logout(everywhere=True)),
+)
+
+
+def told(site: Site) -> list[tuple[str, str | None]]:
+    assert [event.client for event in site.events] == [PEER] * len(site.events)
+    return [(event.name, event.reason) for event in site.events]
+
+
+async def test_a_login(clock: Clock) -> None:
+    site = make_site(clock, APP)
+    await site.browser.post("/login")
+
+    assert told(site) == [("issued", None)]
+
+
+async def test_a_login_that_ends_the_oldest_session(clock: Clock) -> None:
+    site = make_site(clock, APP, config=Config(max_sessions=1))
+    await site.sign_in("alice", browser=site.browser.fork())
+    clock.advance(1)
+    await site.browser.post("/login")
+
+    assert told(site) == [("issued", None), ("revoked", "max_sessions")]
+
+
+async def test_a_login_over_a_session(clock: Clock) -> None:
+    site = make_site(clock, APP)
+    await site.sign_in("bob")
+    await site.browser.post("/login")
+
+    assert ("revoked", "login") in told(site)
+
+
+@pytest.mark.parametrize(("path", "reason"), [("/logout", "logout"), ("/everywhere", "everywhere")])
+async def test_a_logout(clock: Clock, path: str, reason: str) -> None:
+    site = make_site(clock, APP)
+    await site.sign_in("alice")
+    await site.browser.post(path)
+
+    assert ("revoked", reason) in told(site)
+
+
+async def test_a_refresh(clock: Clock) -> None:
+    site = make_site(clock, APP)
+    await site.sign_in("alice")
+    clock.advance(HOUR)
+    await site.browser.get("/")
+
+    assert told(site) == [("refreshed", "current")]
+
+
+async def test_a_theft(clock: Clock) -> None:
+    site = make_site(clock, APP)
+    await site.sign_in("alice")
+    thief = site.browser.fork()
+    for _ in range(3):
+        clock.advance(HOUR)
+        await site.browser.get("/")
+    site.events.clear()
+    await thief.get("/")
+
+    assert [name for name, _ in told(site)] == ["reused", "revoked", "rejected"]
+
+
+async def test_claims_that_are_refused(clock: Clock) -> None:
+    allowed = True
+
+    async def load(_session: Any) -> dict[str, Any] | None:
+        return {} if allowed else None
+
+    site = make_site(clock, APP, load_claims=load)
+    await site.sign_in("alice")
+    clock.advance(HOUR)
+    allowed = False
+    await site.browser.get("/")
+
+    assert ("revoked", "claims_refused") in told(site)
