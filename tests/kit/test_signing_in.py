@@ -217,6 +217,16 @@ def test_an_issuer_is_found_behind(app: Any) -> None:
     assert issuer_of(app) is ISSUER
 
 
+def test_a_wrapper_that_is_half_made_is_no_harm() -> None:
+    inner = RefreshMiddleware(whoami, ISSUER)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await inner(scope, receive, late)
+
+    assert issuer_of(app) is ISSUER
+    late = None
+
+
 @pytest.mark.parametrize("name", ["app", "_app", "asgi_app", "application"])
 def test_an_issuer_is_found_behind_a_wrapper_that_calls_it(name: str) -> None:
     wrapper = SimpleNamespace(**{name: RefreshMiddleware(whoami, ISSUER)})
