@@ -32,13 +32,13 @@ _STYLES: Final[dict[Level, str]] = {"bad": "bold red", "note": "yellow", "good":
 @click.option("--login", metavar="PATH", help="POST --body there first, and look at the cookies.")
 @click.option(
     "--body",
-    type=click.File(),
+    type=click.File(errors="surrogateescape"),
     metavar="FILE",
     help="JSON or a form for --login; - is standard input.",
 )
 @click.option(
     "--cookies",
-    type=click.File(),
+    type=click.File(errors="surrogateescape"),
     metavar="FILE",
     help="A Cookie header of a session made for this, where --login cannot; - is standard input.",
 )

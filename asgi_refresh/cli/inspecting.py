@@ -79,15 +79,22 @@ def inspect(
 
     Exit code 1 says that it does not verify, or that there is no key to tell.
     """
-    text = sys.stdin.read(_MOST) if token == "-" else token  # noqa: S105
+    token = _standard_input() if token == "-" else token  # noqa: S105
     now = time.time()
-    found = explain(_bare(text), _keys(names, key), Config.from_env(), now=now)
+    found = explain(_bare(token), _keys(names, key), Config.from_env(), now=now)
     kept = _kept(found, store, prefix, shards, now)
     if as_json:
         say_json(_document(found, kept))
     else:
         _say(found, kept, now)
     return int(found.verifies is not True or kept.get("refused") is True)
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read(_MOST)
+    except UnicodeDecodeError:
+        return ""  # of such bytes there is no token
 
 
 def _bare(text: str) -> str:

@@ -200,10 +200,10 @@ def _ask(
         connection = http.client.HTTPConnection(target.host, target.port, timeout=target.timeout)
     sent = {"User-Agent": "asgi-refresh-doctor", "Accept": "*/*", "Connection": "close", **headers}
     try:
-        connection.request(method, path, body.encode() or None, sent)
+        connection.request(method, path, body.encode(errors="surrogateescape") or None, sent)
         response = connection.getresponse()
         content = response.read(_MOST)
-    except (OSError, http.client.HTTPException, UnicodeError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise UnreachableError(f"{method} {path}: {type(error).__name__}: {error}") from error
     finally:
         connection.close()

@@ -547,6 +547,15 @@ def test_a_wrong_command_line_is_exit_code_2(arguments: list[str], capsys: Captu
     assert "hunter2" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--cookies", "--body"])
+def test_a_file_of_any_bytes_is_no_error(option: str, ask: Ask, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"a=\xff\xfe\x00; b=1\r2")
+    login = ["--login", "/login"] if option == "--body" else []
+
+    assert ask(good(headers=HSTS), option, str(file), *login)[0] == 1
+
+
 def test_what_answers_no_http_is_exit_code_1(capsys: Capture) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

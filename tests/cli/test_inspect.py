@@ -270,6 +270,16 @@ def test_the_token_is_read_from_standard_input(
     assert "alice" in said
 
 
+def test_any_bytes_on_standard_input_are_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b"\xff\xfe.\x00"), encoding="utf-8")
+    monkeypatch.setattr("sys.stdin", stdin)
+
+    assert main(["inspect"]) == 1
+    assert "verifies  no" in capsys.readouterr().out
+
+
 def test_the_token_may_be_the_argument(capsys: Capture) -> None:
     assert main(["inspect", issued(now=time.time()).access_token]) == 0
     assert "verifies  yes" in capsys.readouterr().out
