@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from .visitor import ACCESS, OTHERS, REFRESH, Place
-from .wire.common import Response
+from .wire.common import Response, Wire
 
 TOGETHER = 8  # requests in parallel
 ELSEWHERE = "https://elsewhere.example"
@@ -113,14 +113,24 @@ async def parallel(place: Place) -> None:
 
 async def websocket(place: Place) -> None:
     """A handshake knows who it is and may refresh; what its cookies bring may be lost."""
+    await place.visitor().sign_in()  # now it is known what the server offers
+    for wire in place.websocket_wires():
+        if place.refuses_by_http2 and wire is place.wire:
+            refused = await place.visitor().websocket(wire)
+            assert refused.status != 200, "WebSockets do come by HTTP/2: note that"
+        else:
+            await _websocket(place, wire)
+
+
+async def _websocket(place: Place, wire: Wire) -> None:
     visitor = place.visitor()
     await visitor.sign_in()
-    plain = await visitor.websocket()
+    plain = await visitor.websocket(wire)
     assert plain.told is not None, f"refused with {plain.status}"
     assert plain.told["subject"] == "alice", f"signed in: {plain.told}"
     await place.expire()
     before = dict(visitor.jar)
-    renewed = await visitor.websocket()
+    renewed = await visitor.websocket(wire)
     assert renewed.told is not None, f"expired: refused with {renewed.status}"
     assert (renewed.told["subject"], renewed.told["refreshed"]) == ("alice", True)
     assert visitor.jar[REFRESH] == before[REFRESH], "a handshake has rotated"
@@ -131,7 +141,7 @@ async def websocket(place: Place) -> None:
         assert not renewed.set_cookies, "the server sends what websocket.accept says: note that"
     visitor.jar = before  # lost on the way, whether the server sends it or not
     assert await visitor.who() == "alice", "signed out by a handshake"
-    foreign = await visitor.websocket(origin=ELSEWHERE)
+    foreign = await visitor.websocket(wire, origin=ELSEWHERE)
     assert (foreign.status, foreign.told) == (403, None), f"from elsewhere: {foreign.status}"
 
 

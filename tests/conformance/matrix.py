@@ -68,7 +68,8 @@ async def _establish(row: Row, web: Address, sockets: Address) -> dict[str, str]
         try:
             # A connection each: what breaks one fact breaks no other.
             async with wire_of(row.http).to(web) as wire:
-                await fact(Place(web, wire, sockets, not row.drops, row.prefix))
+                place = Place(web, wire, sockets, not row.drops, bool(row.refuses), row.prefix)
+                await fact(place)
         except Exception as error:  # noqa: BLE001 - whatever it is, the fact was not seen
             wrong[name] = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
     return wrong

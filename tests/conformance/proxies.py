@@ -112,6 +112,7 @@ class Proxied:
     prefix: str = ""
     facts: Mapping[str, Fact] = field(default_factory=lambda: FACTS)
     http = "1.1"
+    refuses = ""
 
     @property
     def drops(self) -> str:

@@ -104,6 +104,9 @@ def _dropped() -> Iterator[str]:
         "There the connection has the new identity all the same, and nothing is lost: a handshake"
         " never rotates, and the next request is refreshed like any other."
     )
+    for server in SERVERS.values():
+        if server.refuses:
+            yield f"By HTTP/2 no WebSocket comes to {server.name}: {server.refuses}."
 
 
 def _versions() -> Iterator[str]:

@@ -59,6 +59,7 @@ class Server:
         arguments: After `python -m`.
         tls: Whether TCP is by TLS.
         drops: Why the headers of `websocket.accept` do not reach the client; empty: they do.
+        refuses: Why WebSockets do not come by HTTP/2 though it is offered; empty: they do.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Server:
     arguments: Callable[[Start], str]
     tls: bool = False
     drops: str = ""
+    refuses: str = ""
     prefix = ""
     facts = FACTS
 
@@ -133,6 +135,10 @@ def _daphne(start: Start) -> str:
     return f"daphne {APP} -b 127.0.0.1 -p {start.port} {root} -v 0"
 
 
+_UVICORN = (
+    "uvicorn's zttp offers them (RFC 8441, 3), and hands them on as ordinary requests with the"
+    " method CONNECT (`uvicorn/protocols/http/zttp_impl.py`)"
+)
 _GRANIAN = "granian's `WSAccept` takes the subprotocol alone (`src/asgi/io.rs`)"
 _DAPHNE = "daphne's `serverAccept` takes the subprotocol alone (`daphne/ws_protocol.py`)"
 SERVERS = {
@@ -150,6 +156,7 @@ SERVERS = {
             ("uvicorn", "zttp", "wsproto"),
             "2",
             _uvicorn("--http zttp --http2 --ws wsproto"),
+            refuses=_UVICORN,
         ),
         Server("hypercorn-http1", ("hypercorn", "h11", "wsproto"), "1.1", _hypercorn),
         Server("hypercorn-http2", ("hypercorn", "h2", "wsproto"), "2", _hypercorn),

@@ -9,8 +9,8 @@ from typing import Any
 from asgi_refresh import Config
 
 from .site import ENDED
-from .wire.common import Address, Exchange, Response, Wire
-from .wire.websocket import Handshake, handshake
+from .wire.common import Address, Exchange, Handshake, Response, Wire
+from .wire.http1 import HTTP1
 
 ACCESS, REFRESH = Config().access_cookie.name, Config().refresh_cookie.name
 OTHERS = {"theme": "dark", "lang": "en"}  # cookies that have nothing to do with us
@@ -24,8 +24,9 @@ class Place:
     Attributes:
         address: Where requests go.
         wire: How.
-        sockets: Where WebSockets go: browsers ask for them by HTTP/1.1.
+        sockets: Where WebSockets go by HTTP/1.1, which every server takes.
         sends_accept_headers: Whether the server puts what `websocket.accept` says on the wire.
+        refuses_by_http2: Whether WebSockets fail by HTTP/2 though it is offered.
         prefix: Of every path, where the application is mounted below one.
     """
 
@@ -33,10 +34,16 @@ class Place:
     wire: Wire
     sockets: Address
     sends_accept_headers: bool = True
+    refuses_by_http2: bool = False
     prefix: str = ""
 
     def visitor(self) -> Visitor:
         return Visitor(self)
+
+    def websocket_wires(self) -> list[Wire]:
+        """Return what a WebSocket may come by."""
+        other = not isinstance(self.wire, HTTP1) and self.wire.takes_websockets
+        return [HTTP1(self.sockets), *([self.wire] if other else [])]
 
     async def control(self, verb: str, value: str = "") -> Any:
         """Tell the application what its clock, its role or its gate should do."""
@@ -105,11 +112,13 @@ class Visitor:
         subject: str | None = response.json()["subject"]
         return subject
 
-    async def websocket(self, *, origin: str | None = None) -> Handshake:
+    async def websocket(self, wire: Wire, *, origin: str | None = None) -> Handshake:
         """Open a WebSocket from our own page, or from that of *origin*."""
-        address = self.place.sockets
-        headers = [("Origin", origin or address.origin), ("Cookie", "; ".join(self.pairs()))]
-        result = await handshake(address, f"{self.place.prefix}/ws", headers)
+        pairs = self.pairs()
+        lines = pairs if wire.crumbs else ["; ".join(pairs)]
+        headers = [("Origin", origin or self.place.sockets.origin)]
+        headers += [("Cookie", line) for line in lines]
+        result = await wire.websocket(f"{self.place.prefix}/ws", headers)
         self.take(result.set_cookies)
         return result
 

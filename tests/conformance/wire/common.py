@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-PATIENCE = 5.0  # seconds until a server that does not answer has failed
+PATIENCE = 10.0  # seconds until a server that does not answer has failed
 Headers = list[tuple[str, str]]
 
 
@@ -29,6 +29,26 @@ class Response:
 
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+@dataclass
+class Handshake:
+    """
+    What came of asking for a WebSocket.
+
+    Attributes:
+        status: 101, or by HTTP/2 200, if it was accepted.
+        headers: Of the answer.
+        told: What the application sent; None if it was refused.
+    """
+
+    status: int
+    headers: Headers
+    told: Any = None
+
+    @property
+    def set_cookies(self) -> list[str]:
+        return [value for name, value in self.headers if name.lower() == "set-cookie"]
 
 
 class Exchange:
@@ -109,12 +129,19 @@ class Wire(Protocol):
 
     crumbs: bool
 
+    @property
+    def takes_websockets(self) -> bool:
+        """Whether the server offers WebSockets on this connection (RFC 8441, 3)."""
+
     @classmethod
     def to(cls, address: Address) -> AbstractAsyncContextManager[Wire]:
         """Connect, where the version has one connection for all requests."""
 
     async def send(self, method: str, path: str, headers: Sequence[tuple[str, str]]) -> Exchange:
         """Send a request without a body; *headers* go out as they are, in order."""
+
+    async def websocket(self, path: str, headers: Sequence[tuple[str, str]]) -> Handshake:
+        """Ask for a WebSocket at *path*, and read the one message that is sent."""
 
 
 @dataclass

@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 
 import h11
 
-from .common import Address, Exchange, Response
+from .common import Address, Exchange, Handshake, Response
+from .websocket import handshake
 
 
 class HTTP1:
     crumbs = False
+    takes_websockets = True
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -40,6 +42,9 @@ class HTTP1:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return Exchange(queue)
+
+    async def websocket(self, path: str, headers: Sequence[tuple[str, str]]) -> Handshake:
+        return await handshake(self._address, path, headers)
 
     async def _run(
         self, method: str, raw: bytes, queue: asyncio.Queue[Response | bytes | Exception | None]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import h2.config
 import h2.connection
+import h2.errors
 import h2.events
 import h2.exceptions
+from wsproto.frame_protocol import FrameProtocol, Opcode
 
-from .common import Address, Exchange, Streams, headers_of
+from .common import Address, Exchange, Handshake, Streams, headers_of
 
 
 class HTTP2:
@@ -48,10 +51,48 @@ class HTTP2:
             (":authority", self._address.authority),
             (":path", path),
         ]
-        lower = [(name.lower(), value) for name, value in headers]
-        self._connection.send_headers(number, own + lower, end_stream=True)
-        self._flush()
+        self._start(number, own, headers, end=True)
         return exchange
+
+    @property
+    def takes_websockets(self) -> bool:
+        return bool(self._connection.remote_settings.enable_connect_protocol)
+
+    async def websocket(self, path: str, headers: Sequence[tuple[str, str]]) -> Handshake:
+        number = self._connection.get_next_available_stream_id()
+        exchange = self._streams.open(number)
+        own = [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "http"),
+            (":authority", self._address.authority),
+            (":path", path),
+            ("sec-websocket-version", "13"),
+        ]
+        self._start(number, own, headers, end=False)
+        response = await exchange.head()
+        result = Handshake(response.status, response.headers)
+        frames = FrameProtocol(client=True, extensions=[])
+        while response.status == 200 and result.told is None and (piece := await exchange.piece()):
+            frames.receive_bytes(piece)
+            for frame in frames.received_frames():
+                if frame.opcode is Opcode.TEXT:
+                    result.told = json.loads(frame.payload)
+        self._connection.reset_stream(number, h2.errors.ErrorCodes.CANCEL)
+        self._flush()
+        return result
+
+    def _start(
+        self,
+        number: int,
+        own: list[tuple[str, str]],
+        headers: Sequence[tuple[str, str]],
+        *,
+        end: bool,
+    ) -> None:
+        lower = [(name.lower(), value) for name, value in headers]
+        self._connection.send_headers(number, own + lower, end_stream=end)
+        self._flush()
 
     def _flush(self) -> None:
         self._writer.write(self._connection.data_to_send())

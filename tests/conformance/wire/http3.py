@@ -19,6 +19,7 @@ from .common import Address, Exchange, Streams, headers_of
 
 class HTTP3(QuicConnectionProtocol):
     crumbs = True
+    takes_websockets = False  # RFC 9220; browsers do not ask for it yet
     address: Address
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -5,33 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import wsproto.events
 from wsproto import ConnectionType, WSConnection
 
-from .common import PATIENCE, Address, Headers
-
-
-@dataclass
-class Handshake:
-    """
-    What came of it.
-
-    Attributes:
-        status: 101 if it was accepted.
-        headers: Of the answer.
-        told: What the application sent; None if it was refused.
-    """
-
-    status: int
-    headers: Headers
-    told: Any = None
-
-    @property
-    def set_cookies(self) -> list[str]:
-        return [value for name, value in self.headers if name.lower() == "set-cookie"]
+from .common import PATIENCE, Address, Handshake, Headers
 
 
 async def handshake(address: Address, path: str, headers: Sequence[tuple[str, str]]) -> Handshake:
