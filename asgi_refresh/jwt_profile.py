@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from .access import AccessReader, head_of
 from .claims import RESERVED, encode
@@ -152,12 +152,14 @@ def _stateless_fields(session: Session, now: float) -> list[Any]:
     ]
 
 
+_scan: Final = json.JSONDecoder().raw_decode  # `json.loads` costs twice as much
+
+
 def _read_stateless(message: bytes) -> RefreshToken:
     decoded = b64decode(message)
     assert decoded is not None  # under our MAC: we spelled it  # noqa: S101
-    sid, subject, created, auth, expires, idle, issued, claims, persistent, device = json.loads(
-        decoded
-    )
+    fields, _ = _scan(decoded.decode())
+    sid, subject, created, auth, expires, idle, issued, claims, persistent, device = fields
     session = Session(
         id=sid,
         subject=subject,

@@ -49,12 +49,10 @@ def freeze(value: Any, *, depth: int = 8) -> Any:
     if depth == 0:
         raise ValueError("nested too deeply")
     if isinstance(value, dict):
-        return FrozenDict(
-            {
-                name: item if type(item) in _SCALARS else freeze(item, depth=depth - 1)
-                for name, item in cast("dict[str, Any]", value).items()
-            }
-        )
+        members = cast("dict[str, Any]", value)
+        if not _SCALARS.issuperset(map(type, members.values())):
+            members = {name: freeze(item, depth=depth - 1) for name, item in members.items()}
+        return FrozenDict(members)
     return tuple([freeze(item, depth=depth - 1) for item in cast("Sequence[Any]", value)])
 
 
