@@ -167,8 +167,11 @@ class Exchange:
 
     async def finish(self) -> None:
         """The application is done: a logout that no response has carried is still one."""
-        intent = self._auth._intent
-        self._auth._intent = None if intent is None else intent.without_promises()
+        auth, intent = self._auth, self._auth._intent
+        auth._exchange = None  # no circle for the collector: a tenth of a stateless refresh
+        auth._intent = None if intent is None else intent.without_promises()
+        if auth._intent is None:
+            return
         # Every call of the store is bounded, so this is.
         away = contextlib.suppress(StoreUnavailable, ClaimsUnavailable)
         with away, anyio.CancelScope(shield=True):
