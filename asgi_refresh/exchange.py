@@ -43,13 +43,20 @@ class Exchange:
         self.look: Look | None = None
         self.dead: frozenset[bytes] = frozenset()
         self.headers: RequestHeaders | None = None
+        self._client: Client | None = None
         self._legacy_ended: set[str] = set()
         self._signed_out = False
 
     @property
     def client(self) -> Client:
         """Who is at the other end."""
-        return client_of(self._scope, self._sorted_headers())
+        if self._client is None:
+            self._client = client_of(self._scope, self._sorted_headers())
+        return self._client
+
+    @client.setter
+    def client(self, client: Client) -> None:
+        self._client = client
 
     def _sorted_headers(self) -> RequestHeaders:
         if self.headers is None:

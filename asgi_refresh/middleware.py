@@ -83,9 +83,9 @@ class RefreshMiddleware:
                 await app(scope, receive, send)
                 return
         auth = None if self._exempts and self._shell.is_exempt(scope) else self._known(scope)
-        if auth is None:
+        if auth is None or type(auth) is bytes:
             try:
-                inbound = Inbound(self._shell, scope, receive)
+                inbound = Inbound(self._shell, scope, receive, auth)
                 auth = await inbound.authenticate()
                 receive = inbound.receive
             except CrossOriginRefused as refused:
@@ -110,11 +110,12 @@ class RefreshMiddleware:
                 await self._shell.exchange(auth).finish()
             auth._scope = None  # the scope holds the auth: no circle for the collector
 
-    def _known(self, scope: Scope) -> Auth | None:
+    def _known(self, scope: Scope) -> Auth | bytes | None:
         """
         Return the `Auth` of a plain request: with one good access cookie, or nothing of ours.
 
-        None: take the careful way. Nothing is decided here that `Inbound` would decide otherwise.
+        Else take the careful way, with the Cookie header if that is all that can say who it is.
+        Nothing is decided here that `Inbound` would decide otherwise.
         """
         if type(scope["headers"]) is not list or scope["type"] != "http":
             return None
@@ -130,26 +131,28 @@ class RefreshMiddleware:
                 return None
         value = sole_value(cookie, self._access_name)
         if value is None:
-            if cookie and any(name in cookie for name in self._names):
-                return None
+            if cookie:
+                for name in self._names:
+                    if name in cookie:
+                        return cookie
             token, how = None, NOBODY
         else:
             if self._guards and self._refresh_name in cookie:
-                return None
+                return cookie
             token, how = self._cache.young.get(value) or self._first_sight(value), BY_COOKIE
             now = self._clock()
             if token is None or token.expires_at - now <= self._refresh_before:
-                return None
+                return cookie
             denylist = self._denylist
             if denylist is not None and (
                 not denylist.good_from <= now < denylist.good_until
                 or token.session_id in denylist.by_session
             ):
-                return None
+                return cookie
         if scope["method"] not in SAFE_METHODS and (
             self._asks_token or not _is_same_origin(headers)
         ):
-            return None
+            return cookie
         auth = _new(Auth)  # as `Shell.auth` makes it, without the call
         auth._token, auth._how, auth._state = token, how, 0
         auth._shell, auth._scope, auth._cookie = self._shell, scope, cookie

@@ -13,7 +13,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from .cookies import keep_only
-from .credentials import Headers, bearer_token, client_of, cookie_header
+from .credentials import Headers, bearer_token, client_of
 from .errors import ClaimsUnavailable, InvalidTokenError, Reason, StoreUnavailable
 from .issuer import Issuer
 from .shell import Shell
@@ -45,26 +45,30 @@ class PassDown:
         shell: Whose cookies.
         scope: The request's, whose headers are replaced.
         headers: They, by name, as they came.
+        cookie: All Cookie headers as one.
     """
 
     def __init__(
-        self, shell: Shell[Any], scope: MutableMapping[str, Any], headers: Headers
+        self, shell: Shell[Any], scope: MutableMapping[str, Any], headers: Headers, cookie: bytes
     ) -> None:
         self._shell, self._scope, self._headers = shell, scope, headers
+        self._cookie = cookie
         self._issuer = shell.issuer
 
     def set(self, name: bytes, value: bytes) -> None:
         """Pass one plain header down in the place of all of that name; empty: none."""
-        headers = [(n, v) for n, v in self._scope["headers"] if n.lower() != name]
+        size = len(name)
+        headers = [
+            pair for pair in self._scope["headers"] if len(pair[0]) != size or pair[0].lower() != name
+        ]
         if value:
             headers.append((name, value))
         self._scope["headers"] = headers
 
     def cookies(self, keep: Mapping[bytes, bytes | None]) -> None:
         """Pass down of our cookies those in *keep*, and of the others all."""
-        header = cookie_header(self._headers)
-        left = keep_only(header, {name: keep.get(name) for name in self._shell.names})
-        if left is not header:
+        left = keep_only(self._cookie, {name: keep.get(name) for name in self._shell.names})
+        if left is not self._cookie:
             self.set(b"cookie", left)
 
     async def vouches(self, token: RefreshToken) -> bool:
