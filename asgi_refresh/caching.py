@@ -23,6 +23,17 @@ _CACHE_HEADERS: Final = frozenset(
         b"x-accel-expires",
     }
 )
+_SPEAKING: Final = _CACHE_HEADERS | {b"set-cookie", b"vary"}
+NO_STORE: Final = (b"cache-control", b"private, no-store")
+
+
+def is_silent(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether *headers* say nothing to caches, of Vary, or of cookies: most do not."""
+    for name, _ in headers:
+        name = name.lower()  # noqa: PLW2901
+        if name in _SPEAKING or name.endswith(b"-cdn-cache-control"):
+            return False
+    return True
 
 
 def is_shared_cacheable(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -44,7 +55,7 @@ def forbid_caching(headers: Headers, *, merged: bool = False) -> Headers:
         for name, value in headers
         if name.lower() not in _CACHE_HEADERS and not name.lower().endswith(b"-cdn-cache-control")
     ]
-    kept.append((b"cache-control", b"private, no-store"))
+    kept.append(NO_STORE)
     if merged:
         kept += [(b"cdn-cache-control", b"no-store"), (b"surrogate-control", b"no-store")]
     return kept

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from math import inf
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from .cookies import Cookie, collect
+from .cookies import EMPTY, Cookie, collect
 from .decide import OfSession, sole
 from .errors import InvalidTokenError, Reason
 from .events import Client
@@ -85,8 +84,7 @@ def bearer_token(headers: Mapping[bytes, Sequence[bytes]]) -> bytes | None:
     return match[1] if match else None
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """
     What our cookies hold.
 
@@ -109,9 +107,10 @@ class Credentials:
     genuine: tuple[AccessToken | RefreshToken, ...] = ()
     buried: tuple[str, ...] = ()
     legacy: tuple[bytes, ...] = ()
-    raw: Mapping[bytes, bytes | None] = field(
-        default_factory=dict[bytes, "bytes | None"], repr=False
-    )
+    raw: Mapping[bytes, bytes | None] = EMPTY
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.access!r}, {self.refresh!r}, {self.reason!r})"
 
     @property
     def sessions(self) -> frozenset[str]:
@@ -141,42 +140,58 @@ def read_cookies(
     found = collect(header, (access_name, refresh_name, tombstone.key, *others))
     if not found:
         return NONE
-    tombs = b"~".join(found.get(tombstone.key, ()))
+    tombs = b"~".join(found[tombstone.key]) if tombstone.key in found else b""
     ended = tombs.decode("latin-1").split("~") if tombs else []
-    accesses, why_access = _genuine(found.get(access_name, ()), issuer.read_access)
-    refreshes, why_refresh = _genuine(found.get(refresh_name, ()), issuer.profile.read_refresh)
-    access, off_access = _believed(list(accesses.values()), ended, newest_access)
-    refresh, off_refresh = _believed(list(refreshes.values()), ended, _newest_refresh)
-    if off_access == "ambiguous_cookies":
-        refresh = None  # it must not decide between the two
-    reason = off_access or off_refresh or why_access or why_refresh
+    access = refresh = _UNSENT
+    if access_name in found:
+        now = issuer.clock()
+        access = _came(found[access_name], issuer.read_access, ended, newest_access, now)
+    if refresh_name in found:
+        read = issuer.profile.read_refresh
+        refresh = _came(found[refresh_name], read, ended, _newest_refresh, inf)
     return Credentials(
         frozenset(found),
-        access,
-        refresh,
-        reason,
-        (*accesses.values(), *refreshes.values()),
+        access.believed,
+        # It must not decide between two access tokens.
+        None if access.off == "ambiguous_cookies" else refresh.believed,
+        access.off or refresh.off or access.why or refresh.why,
+        access.genuine + refresh.genuine,
         tuple(ended),
         () if legacy.cookie is None else tuple(found.get(legacy.cookie.key, ())),
-        {
-            access_name: _plain(found.get(access_name, ()), accesses, access, issuer.clock()),
-            refresh_name: _plain(found.get(refresh_name, ()), refreshes, refresh, inf),
-        },
+        {access_name: access.raw, refresh_name: refresh.raw},
     )
 
 
-def _genuine(
-    values: Iterable[bytes], read: Callable[[bytes], T]
-) -> tuple[dict[bytes, T], Reason | None]:
-    """Return the genuine tokens among *values*, and a reason if any was not."""
+class _Came(NamedTuple):
+    """What came under one name: all that is genuine, what is believed of it, why not more."""
+
+    genuine: tuple[Any, ...] = ()
+    believed: Any = None
+    off: Reason | None = None
+    why: Reason | None = None
+    raw: bytes | None = None
+
+
+_UNSENT = _Came()
+
+
+def _came(
+    values: Sequence[bytes],
+    read: Callable[[bytes], T],
+    ended: list[str],
+    newest: Callable[[T], tuple[int, float]],
+    now: float,
+) -> _Came:
     genuine: dict[bytes, T] = {}
-    reason: Reason | None = None
+    why: Reason | None = None
     for value in values:
         try:
             genuine[value] = read(value)
         except InvalidTokenError as error:
-            reason = error.reason
-    return genuine, reason
+            why = error.reason
+    tokens = tuple(genuine.values())
+    believed, off = _believed(tokens, ended, newest)
+    return _Came(tokens, believed, off, why, _plain(values, genuine, believed, now))
 
 
 def _plain(
@@ -194,7 +209,7 @@ def _plain(
 
 
 def _believed(
-    genuine: list[T], ended: list[str], newest: Callable[[T], tuple[int, float]]
+    genuine: Sequence[T], ended: list[str], newest: Callable[[T], tuple[int, float]]
 ) -> tuple[T | None, Reason | None]:
     """Return the one token to go by, and a reason if one came that is not believed."""
     if not ended:

@@ -7,7 +7,6 @@ Nothing is written here but what the protocol demands at once.
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -66,7 +65,7 @@ class Inbound:
         shell: Shell[Exchange],
         scope: MutableMapping[str, Any],
         receive: Receive,
-        cookie: bytes | None,
+        cookie: bytes | None = None,
     ) -> None:
         if not isinstance(scope["headers"], list | tuple):
             scope["headers"] = list(scope["headers"])  # any iterable will do (ASGI, HTTP scope)
@@ -217,7 +216,7 @@ class Inbound:
         )
         if token is None:
             return self._nobody(off or why or "session_ended", credentials)
-        return await self._refresh(replace(credentials, legacy=()), None, token)
+        return await self._refresh(credentials._replace(legacy=()), None, token)
 
     async def _refresh(
         self,

@@ -16,7 +16,7 @@ from .claims import RESERVED, encode
 from .cookies import Cookie
 from .errors import InvalidTokenError
 from .keys import Key
-from .sessions import FrozenDict, Session, freeze
+from .sessions import FrozenDict, Session, freeze, restored
 from .signers import Mac, b64decode, b64encode, derive
 from .tokens import MAX_TOKEN, AccessToken, RefreshToken
 
@@ -160,7 +160,7 @@ def _read_stateless(message: bytes) -> RefreshToken:
     assert decoded is not None  # under our MAC: we spelled it  # noqa: S101
     fields, _ = _scan(decoded.decode())
     sid, subject, created, auth, expires, idle, issued, claims, persistent, device = fields
-    session = Session(
+    session = restored(
         id=sid,
         subject=subject,
         created_at=created,

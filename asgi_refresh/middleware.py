@@ -69,7 +69,7 @@ class RefreshMiddleware:
         self._guards = self._shell.guards
         self._most = config.max_cookie_header
         self._refresh_before = self._shell.refresh_before
-        self._vary = (b"vary", b", ".join(self._shell.varies_on))
+        self._vary = self._shell.vary
         self._begin: _Start = self._start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -68,6 +68,7 @@ class Shell(Generic[E]):
         self.clearing: Headers = [(b"clear-site-data", directives.encode())] if directives else []
         # Who asks with a token in a header must not be answered with somebody else's page either.
         self.varies_on = (b"Cookie", b"Authorization") if config.bearer else (b"Cookie",)
+        self.vary = (b"vary", b", ".join(self.varies_on))
         self.refresh_before = config.refresh_before.total_seconds()
 
     def auth(
@@ -81,6 +82,7 @@ class Shell(Generic[E]):
         auth = Auth.__new__(Auth)
         auth._token, auth._how, auth._state = token, how, 0
         auth._shell, auth._scope, auth._cookie = self, scope, cookie
+        auth._intent = auth._exchange = auth._foreign = None
         return auth
 
     def exchange(self, auth: Auth) -> E:
