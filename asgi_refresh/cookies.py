@@ -176,7 +176,7 @@ def keep_only(header: bytes, keep: Mapping[bytes, bytes | None]) -> bytes:
     """
     for name, value in keep.items():
         if name in header and (value is None or sole_value(header, name) != value):
-            return _keep_only(header, keep)
+            return _keep_only(header, keep)  # not plainly as it should be
     return header
 
 

@@ -7,6 +7,7 @@ Cryptography, but no I/O: whether a session still lives is asked later.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -21,7 +22,7 @@ from .tokens import MAX_TOKEN, AccessToken, RefreshToken
 Scope: TypeAlias = Mapping[str, Any]
 T = TypeVar("T", bound=OfSession)
 
-_PLAIN = re.compile(rb"[0-9A-Za-z._~+/=-]*\Z")
+_PLAIN = (string.ascii_letters + string.digits + "._~+/=-").encode()
 _BEARER = re.compile(rb"bearer +([^ ]+) *\Z", re.IGNORECASE)
 
 
@@ -45,7 +46,7 @@ class Headers(Mapping[bytes, Sequence[bytes]]):
         return found or default
 
     def __getitem__(self, name: bytes) -> Sequence[bytes]:
-        found = self.get(name)
+        found: Sequence[bytes] = self.get(name)
         if not found:
             raise KeyError(name)
         return found
@@ -201,11 +202,20 @@ def _plain(
     for value, token in genuine.items():
         if token is believed:
             return value
-    if len(values) != 1 or len(values[0]) > MAX_TOKEN or not _PLAIN.match(values[0]):
-        return None  # some readers would make something else of it
+    if len(values) != 1 or not is_garbage(values[0]):
+        return None
     sole_token = genuine.get(values[0])
     over = isinstance(sole_token, AccessToken) and now >= sole_token.expires_at
     return values[0] if sole_token is None or over else None
+
+
+def is_garbage(value: bytes) -> bool:
+    """
+    Return whether *value*, which is no token, may be passed down as the garbage that it is.
+
+    Some readers would make something else of other octets, and of a longer one.
+    """
+    return len(value) <= MAX_TOKEN and not value.translate(None, _PLAIN)
 
 
 def _believed(

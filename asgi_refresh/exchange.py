@@ -16,7 +16,6 @@ from starlette.types import Message, Send
 from .auth import Auth
 from .caching import Headers, forbid_caching, is_shared_cacheable, is_silent, vary_on
 from .credentials import Credentials, client_of, read_cookies, request_headers
-from .credentials import Headers as RequestHeaders
 from .errors import AccessDeniedError, ClaimsUnavailable, InvalidTokenError, StoreUnavailable
 from .events import Client, Event
 from .grants import Grant, Look
@@ -33,35 +32,25 @@ class Exchange:
     Attributes:
         look: A refresh that is to be settled.
         dead: Cookies of an ended session, to be deleted.
-        headers: The request's headers by name, where they have been sorted already.
     """
+
+    look: Look | None = None
+    dead: frozenset[bytes] = frozenset()
+    _client: Client | None = None
+    _cookies: Cookies | None = None
+    _legacy_ended: frozenset[str] = frozenset()
+    _signed_out = False
 
     def __init__(self, shell: Shell[Exchange], auth: Auth) -> None:
         assert auth._scope is not None  # noqa: S101 - the request is still open
         self._shell, self._auth, self._scope = shell, auth, auth._scope
-        self._cookies: Cookies | None = None
-        self.look: Look | None = None
-        self.dead: frozenset[bytes] = frozenset()
-        self.headers: RequestHeaders | None = None
-        self._client: Client | None = None
-        self._legacy_ended: set[str] = set()
-        self._signed_out = False
 
     @property
     def client(self) -> Client:
         """Who is at the other end."""
         if self._client is None:
-            self._client = client_of(self._scope, self._sorted_headers())
+            self._client = client_of(self._scope, request_headers(self._scope))
         return self._client
-
-    @client.setter
-    def client(self, client: Client) -> None:
-        self._client = client
-
-    def _sorted_headers(self) -> RequestHeaders:
-        if self.headers is None:
-            self.headers = request_headers(self._scope)
-        return self.headers
 
     # --- the intents ----------------------------------------------------------------------------
 
@@ -93,7 +82,7 @@ class Exchange:
         for session_id in came.sessions if stays else self._sessions(intent):
             with contextlib.suppress(StoreUnavailable):  # told by an event; the login stands
                 await self._end(session_id, intent, "login", client)
-        shell.warn_insecure(self._scope, self._sorted_headers().get(b"host", ()))
+        shell.warn_insecure(self._scope, request_headers(self._scope).get(b"host", ()))
         with contextlib.suppress(StoreUnavailable, ClaimsUnavailable):
             await self._end_legacy(came, "login", client)
         self._hand_out(grant, self._ended(came))
@@ -128,7 +117,7 @@ class Exchange:
         for raw in came.legacy:
             with contextlib.suppress(InvalidTokenError):
                 token = await issuer.legacy.read(raw)
-                self._legacy_ended.add(token.session_id)
+                self._legacy_ended |= {token.session_id}
                 await issuer.mode.end_kept(token.session_id, reason=reason, client=client)
 
     async def _end_everywhere(self, intent: Intent, client: Client) -> None:
@@ -175,7 +164,7 @@ class Exchange:
     async def finish(self) -> None:
         """The application is done: a logout that no response has carried is still one."""
         auth, intent = self._auth, self._auth._intent
-        auth._exchange = None  # no circle for the collector: a tenth of a stateless refresh
+        auth._exchange = None
         auth._intent = None if intent is None else intent.without_promises()
         if auth._intent is None:
             return
@@ -202,27 +191,28 @@ class Exchange:
             cookies = self._farewell() if failed_logout else []
             await self._answer(send, 503, "The session store is not available.", cookies)
         else:
+            if auth._intent is None:  # all is done: no `finish`
+                auth._state &= ~PENDING
+                # Nor a circle for the collector, which costs a tenth of a stateless refresh.
+                auth._exchange = None
             # Taken out of the frame: reports of a send that fails show what stands in one.
             await send(ready.pop())
 
     async def _prepared(self, message: Message) -> Message:
         headers: Headers = [(name, value) for name, value in message.get("headers") or ()]
         # One look at most responses, in the place of six: a tenth of a stateless refresh.
-        spoken = [] if is_silent(headers) else headers
+        silent = is_silent(headers)
+        spoken: Headers = [] if silent else headers
         own = Own(spoken, self._shell.goes_with, now=self._shell.issuer.clock())
         due = await self._due(message.get("status", 101), spoken, own)
         cookies = own.leaves(due) if own else due
         if cookies or own:
-            quiet = forbid_caching(spoken, merged=message.get("status") == 304)
-            headers = quiet if spoken else headers + quiet
+            headers = forbid_caching(headers, merged=message.get("status") == 304, silent=silent)
             headers += [(b"set-cookie", value) for _, value in cookies]
         if self._signed_out:
             headers += self._shell.clearing
         if self._scope["type"] == "http" and (cookies or own or self._auth._state & READ):
-            if spoken:
-                headers = vary_on(headers, self._shell.varies_on)
-            else:
-                headers.append(self._shell.vary)
+            headers = vary_on(headers, self._shell.varies_on, silent=silent)
         return {**message, "headers": headers} if headers else message
 
     async def _due(self, status: int, headers: Headers, own: Own) -> Cookies:

@@ -36,7 +36,8 @@ class Tokens:
     persistent: bool = True
 
 
-class Look(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Look:
     """
     What was seen at request time; nothing of it is promised until it is settled.
 

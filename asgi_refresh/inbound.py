@@ -232,11 +232,12 @@ class Inbound:
             if error.reason in OVER and credentials.legacy:
                 return await self._by_legacy(credentials, error.reason)
             return self._not_refreshed(credentials, access, error.reason)
-        await self._check_double_submit(token)  # now: tokens of a dead session refuse no sign-in
+        # Now: tokens of a dead session refuse no sign-in.
+        await self._check_double_submit(token)
         auth = self._auth(look.minted.token, BY_REFRESH)
         auth._state |= PENDING
         exchange = self._shell.exchange(auth)
-        exchange.look, exchange.headers, exchange.client = look, self._headers, client
+        exchange.look, exchange._client = look, client
         refresh, access_name = self._shell.refresh.key, self._shell.access.key
         keep = {refresh: credentials.raw.get(refresh)}
         cookie = replace_value(self._cookie, access_name, look.minted.raw, keep)

@@ -59,7 +59,9 @@ class PassDown:
         """Pass one plain header down in the place of all of that name; empty: none."""
         size = len(name)
         headers = [
-            pair for pair in self._scope["headers"] if len(pair[0]) != size or pair[0].lower() != name
+            pair
+            for pair in self._scope["headers"]
+            if len(pair[0]) != size or pair[0].lower() != name
         ]
         if value:
             headers.append((name, value))

@@ -111,8 +111,7 @@ class Session:
     @property
     def ends_at(self) -> float:
         """When it ends unless it is used before: the earlier of the idle and the absolute end."""
-        ends, idle_ends = self.expires_at, self.idle_expires_at
-        return ends if ends < idle_ends else idle_ends
+        return min(self.expires_at, self.idle_expires_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +154,10 @@ FIELDS: Final = tuple(f.name for f in fields(Session))
 """The names of a row, in the order of `to_row`: what a store with columns calls them."""
 _Draft: Any = make_dataclass(
     "_Draft",
-    [(f.name, Any, field(default=f.default, default_factory=f.default_factory)) for f in fields(Session)],
+    [
+        (f.name, Any, field(default=f.default, default_factory=f.default_factory))
+        for f in fields(Session)
+    ],
     slots=True,
     kw_only=True,
 )

@@ -5,7 +5,7 @@ What all requests of one middleware share: how cookies are written, and who coun
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from math import ceil
 from typing import Any, Generic, TypeVar
@@ -68,7 +68,6 @@ class Shell(Generic[E]):
         self.clearing: Headers = [(b"clear-site-data", directives.encode())] if directives else []
         # Who asks with a token in a header must not be answered with somebody else's page either.
         self.varies_on = (b"Cookie", b"Authorization") if config.bearer else (b"Cookie",)
-        self.vary = (b"vary", b", ".join(self.varies_on))
         self.refresh_before = config.refresh_before.total_seconds()
 
     def auth(
@@ -98,7 +97,7 @@ class Shell(Generic[E]):
         return bool(exempt) and route_path(scope["path"], scope.get("root_path", "")) in exempt
 
     def foreign_origin(
-        self, scope: Mapping[str, Any], headers: Mapping[bytes, list[bytes]]
+        self, scope: Mapping[str, Any], headers: Mapping[bytes, Sequence[bytes]]
     ) -> str | None:
         """Return the origin of a request that must not act with our cookies, or None."""
         websocket = scope["type"] == "websocket"
