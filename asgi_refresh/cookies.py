@@ -175,7 +175,8 @@ def keep_only(header: bytes, keep: Mapping[bytes, bytes | None]) -> bytes:
     same, or nothing.
     """
     for name, value in keep.items():
-        if name in header and (value is None or sole_value(header, name) != value):
+        plain = None if value is None else sole_value(header, name)
+        if plain != value or (plain is None and name in header):
             return _keep_only(header, keep)  # not plainly as it should be
     return header
 

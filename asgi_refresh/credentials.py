@@ -185,6 +185,12 @@ def _came(
 ) -> _Came:
     genuine: dict[bytes, T] = {}
     why: Reason | None = None
+    if len(values) == 1 and not ended:  # as good as always: 4 % of a stateless refresh
+        try:
+            token = read(values[0])
+        except InvalidTokenError as error:
+            return _Came(why=error.reason, raw=values[0] if is_garbage(values[0]) else None)
+        return _Came((token,), token, None, None, values[0])
     for value in values:
         try:
             genuine[value] = read(value)

@@ -232,8 +232,7 @@ class Inbound:
             if error.reason in OVER and credentials.legacy:
                 return await self._by_legacy(credentials, error.reason)
             return self._not_refreshed(credentials, access, error.reason)
-        # Now: tokens of a dead session refuse no sign-in.
-        await self._check_double_submit(token)
+        await self._check_double_submit(token)  # now: tokens of a dead session refuse no sign-in
         auth = self._auth(look.minted.token, BY_REFRESH)
         auth._state |= PENDING
         exchange = self._shell.exchange(auth)
