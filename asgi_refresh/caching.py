@@ -25,7 +25,6 @@ _CACHE_HEADERS: Final = frozenset(
 )
 _CDN_CACHE_CONTROL: Final = b"-cdn-cache-control"
 _SPEAKING: Final = _CACHE_HEADERS | {b"set-cookie", b"vary"}
-NO_STORE: Final = (b"cache-control", b"private, no-store")
 
 
 def is_silent(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -57,7 +56,7 @@ def forbid_caching(headers: Headers, *, merged: bool = False, silent: bool = Fal
         if silent
         or (name.lower() not in _CACHE_HEADERS and not name.lower().endswith(_CDN_CACHE_CONTROL))
     ]
-    kept.append(NO_STORE)
+    kept.append((b"cache-control", b"private, no-store"))
     if merged:
         kept += [(b"cdn-cache-control", b"no-store"), (b"surrogate-control", b"no-store")]
     return kept

@@ -7,7 +7,6 @@ Nothing is written here but what the protocol demands at once.
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from functools import cache
 from typing import Any
 
 from starlette.types import Receive
@@ -29,7 +28,7 @@ from .double_submit import accepts, repeated
 from .errors import OVER, ClaimsUnavailable, InvalidTokenError, Reason, StoreUnavailable
 from .events import Event
 from .exchange import Exchange
-from .intents import BY_BEARER, BY_COOKIE, BY_REFRESH, PENDING, How
+from .intents import BY_BEARER, BY_COOKIE, BY_REFRESH, PENDING, How, anonymous
 from .origins import SAFE_METHODS
 from .passdown import PassDown, in_force
 from .sessions import FrozenDict
@@ -41,12 +40,6 @@ _NEVER_REFRESH = frozenset({"OPTIONS", "TRACE", "CONNECT"})
 
 class CrossOriginRefused(Exception):  # noqa: N818 - an answer, not a fault
     """The request comes from another origin and carries our cookies; its text says so."""
-
-
-@cache
-def anonymous(reason: Reason) -> How:
-    """Return how a request is anonymous."""
-    return How(reason=reason)
 
 
 class Inbound:

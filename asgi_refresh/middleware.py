@@ -15,17 +15,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .auth import Auth
 from .caching import Headers
 from .cookies import sole_value
-from .credentials import client_of, is_garbage, request_headers
+from .credentials import is_garbage
 from .decide import is_below, route_path
-from .errors import ConfigurationError, InvalidTokenError, Reason
-from .events import Event
+from .errors import ConfigurationError, InvalidTokenError
 from .exchange import Exchange
-from .inbound import CrossOriginRefused, Inbound, anonymous
+from .inbound import CrossOriginRefused, Inbound
 from .intents import BY_COOKIE, NOBODY, PENDING, READ, REPLACED, SCOPE_KEY, STARTED
 from .issuer import Issuer
 from .origins import SAFE_METHODS
 from .shell import Shell, respond
 from .tokens import AccessToken
+from .turned_away import TurnedAway
 
 
 class RefreshMiddleware:
@@ -85,17 +85,16 @@ class RefreshMiddleware:
             if app is not None:
                 await app(scope, receive, send)
                 return
-        known = None if self._exempts and self._shell.is_exempt(scope) else self._known(scope)
-        if isinstance(known, Auth):
-            auth = known
-        else:
+        auth = self._known(scope, receive)
+        if not isinstance(auth, Auth):
+            # The cookie is in an object and in no frame: reports of crashes show what frames hold.
+            inbound = auth
             try:
-                inbound = Inbound(self._shell, scope, receive, known)
                 auth = await inbound.authenticate()
-                receive = inbound.receive
             except CrossOriginRefused as refused:
                 await _refuse(scope, receive, send, str(refused))
                 return
+            receive = inbound.receive
         scope[self._key] = auth
         if self._starlette:
             scope["auth"] = scope["user"] = auth
@@ -115,40 +114,51 @@ class RefreshMiddleware:
                 await self._shell.exchange(auth).finish()
             auth._scope = None  # the scope holds the auth: no circle for the collector
 
-    def _known(self, scope: Scope) -> Auth | bytes | None:
+    def _known(self, scope: Scope, receive: Receive) -> Auth | Inbound | TurnedAway:
         """
         Return the `Auth` of a plain request: with one good access cookie, or nothing of ours.
 
-        Else take the careful way, with the Cookie header if that is all that can say who it is.
-        Nothing is decided here that `Inbound` would decide otherwise.
+        Else what finds out who it is, with the Cookie header if nothing else can say. Nothing is
+        decided here that `Inbound` would decide otherwise.
         """
         headers: Headers = scope["headers"]
-        if type(headers) is not list or scope["type"] != "http":
-            return None
-        cookie = _only_cookies(headers, self._most)
-        if cookie is None:
-            return None
+        plain = type(headers) is list and scope["type"] == "http"
+        cookie = _only_cookies(headers, self._most) if plain else None
+        if cookie is None or (self._exempts and self._shell.is_exempt(scope)):
+            return Inbound(self._shell, scope, receive)
         value = sole_value(cookie, self._access_name)
         token, how = None, NOBODY
-        if value is not None:
+        if value is None:
+            careful = _holds(cookie, self._names)
+        else:
             token, how = self._cache.young.get(value), BY_COOKIE
             if token is None:
-                try:
-                    token = self.issuer.read_access(value)
-                except InvalidTokenError as error:
-                    return self._refused(scope, cookie, value, error.reason)
-            if not self._is_good(token) or (self._guards and self._refresh_name in cookie):
-                return cookie
-        elif cookie and _holds(cookie, self._names):
-            return cookie
-        if scope["method"] not in SAFE_METHODS and (
-            self._asks_token or not _is_same_origin(headers)
-        ):
-            return cookie
+                found = self._first_sight(scope, receive, cookie, value)
+                if not isinstance(found, AccessToken):
+                    return found
+                token = found
+            careful = not self._is_good(token) or (self._guards and self._refresh_name in cookie)
+        if careful or not (scope["method"] in SAFE_METHODS or self._is_ours(headers)):
+            return Inbound(self._shell, scope, receive, cookie)
         auth = _new(Auth)  # as `Shell.auth` makes it, without the call
         auth._token, auth._how, auth._state = token, how, 0
         auth._shell, auth._scope, auth._cookie = self._shell, scope, cookie
         return auth
+
+    def _first_sight(
+        self, scope: Scope, receive: Receive, cookie: bytes, raw: bytes
+    ) -> AccessToken | Inbound | TurnedAway:
+        try:
+            return self.issuer.read_access(raw)
+        except InvalidTokenError as error:
+            alone = is_garbage(raw) and not _holds(cookie, self._others)
+            if alone and scope["method"] in SAFE_METHODS:
+                return TurnedAway(self._shell, scope, receive, cookie, error.reason)
+            return Inbound(self._shell, scope, receive, cookie)
+
+    def _is_ours(self, headers: Headers) -> bool:
+        """Return whether an unsafe request may plainly act with its cookies."""
+        return not self._asks_token and _is_same_origin(headers)
 
     def _is_good(self, token: AccessToken) -> bool:
         """Return whether *token* is neither due nor, by what is known at hand, revoked."""
@@ -160,19 +170,6 @@ class RefreshMiddleware:
                 and token.session_id not in denylist.by_session
             )
         )
-
-    def _refused(self, scope: Scope, cookie: bytes, raw: bytes, reason: Reason) -> Auth | bytes:
-        """
-        Return the `Auth` of a request with nothing of ours but an access token that is none.
-
-        A second verification, on the careful way, would make it twice as dear.
-        """
-        safe = scope["method"] in SAFE_METHODS
-        if not safe or _holds(cookie, self._others) or not is_garbage(raw):
-            return cookie
-        client = client_of(scope, request_headers(scope))
-        self.issuer.emit(Event("rejected", reason=reason, client=client))
-        return self._shell.auth(scope, None, anonymous(reason), cookie)
 
     def _elsewhere(self, scope: Scope) -> ASGIApp | None:
         """Return the application for a request that is not this middleware's to look at."""
