@@ -30,8 +30,8 @@ class Headers(Mapping[bytes, Sequence[bytes]]):
     """
     The headers of a request by name in lower case, each with all its values.
 
-    Of a browser's fourteen one or two are asked for: each time the list is gone through, which is
-    a quarter of the time that sorting all of them takes.
+    Of a browser's fourteen one or two are asked for: each time the list is gone through, in 0.6 of
+    the time that sorting them takes. 5 % of what a bad signature costs.
     """
 
     __slots__ = ("_pairs",)
@@ -185,12 +185,6 @@ def _came(
 ) -> _Came:
     genuine: dict[bytes, T] = {}
     why: Reason | None = None
-    if len(values) == 1 and not ended:  # as good as always: 4 % of a stateless refresh
-        try:
-            token = read(values[0])
-        except InvalidTokenError as error:
-            return _Came(why=error.reason, raw=values[0] if is_garbage(values[0]) else None)
-        return _Came((token,), token, None, None, values[0])
     for value in values:
         try:
             genuine[value] = read(value)

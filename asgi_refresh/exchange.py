@@ -193,14 +193,14 @@ class Exchange:
         else:
             if auth._intent is None:  # all is done: no `finish`
                 auth._state &= ~PENDING
-                # Nor a circle for the collector, which costs a tenth of a stateless refresh.
+                # Nor a circle for the collector: the two made a sixth of a stateless refresh.
                 auth._exchange = None
             # Taken out of the frame: reports of a send that fails show what stands in one.
             await send(ready.pop())
 
     async def _prepared(self, message: Message) -> Message:
         headers: Headers = [(name, value) for name, value in message.get("headers") or ()]
-        # One look at most responses, in the place of six: a tenth of a stateless refresh.
+        # One look at most responses, in the place of six: 5 % of a stateless refresh.
         silent = is_silent(headers)
         spoken: Headers = [] if silent else headers
         own = Own(spoken, self._shell.goes_with, now=self._shell.issuer.clock())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,9 +36,11 @@ def vectors(path: str) -> Any:
     return json.loads((VECTORS / path).read_text(encoding="utf-8"))
 
 
-def every_name(header: bytes) -> set[bytes]:
-    """Every word of *header* that might be the name of a cookie."""
-    return {word.strip(b" \t") for word in re.split(rb"[;=]", header)} - {b""}
+class EveryName:
+    """A container of every cookie name but the empty one."""
+
+    def __contains__(self, name: object) -> bool:
+        return name != b""
 
 
 # --- construction ---------------------------------------------------------------------------------
@@ -481,12 +482,13 @@ def test_after_replacing_there_is_one_such_cookie(header: bytes) -> None:
 
 @given(header=hostile_headers)
 def test_replacing_leaves_every_other_cookie(header: bytes) -> None:
-    # A name with other blanks around it is one to readers that strip as str does.
-    others = {
-        name for name in every_name(header) if name.decode("latin-1").strip() not in ("", "at")
-    }
+    class Others:
+        def __contains__(self, name: object) -> bool:
+            # A name with other blanks around it is one to readers that strip as str does.
+            assert isinstance(name, bytes)
+            return name.decode("latin-1").strip() not in ("", "at")
 
-    assert collect(replace_value(header, b"at", b"new"), others) == collect(header, others)
+    assert collect(replace_value(header, b"at", b"new"), Others()) == collect(header, Others())
 
 
 # --- reading Set-Cookie ---------------------------------------------------------------------------
@@ -683,8 +685,7 @@ def test_the_lines_of_http_state_leave_the_cookies_they_should(case: dict[str, A
 
 def collect_one(line: bytes) -> dict[bytes, bytes]:
     """The name and the value of the first pair of *line*."""
-    pair = line.partition(b";")[0]
-    found = collect(pair, every_name(pair))
+    found = collect(line.partition(b";")[0], EveryName())
     return {name: value for name, (value,) in found.items()}
 
 
@@ -696,7 +697,7 @@ def test_a_header_of_http_state_holds_its_cookies(case: dict[str, Any]) -> None:
     for name, value in sent:
         expected.setdefault(name, []).append(value)
 
-    assert collect(header, every_name(header)) == {name: v[:4] for name, v in expected.items()}
+    assert collect(header, EveryName()) == {name: v[:4] for name, v in expected.items()}
 
 
 _SITES = vectors("jshttp-cookie/top-cookie.json")
@@ -717,8 +718,7 @@ def test_a_large_site_sets_what_comes_back(site: str) -> None:
         pairs |= {name: [value] for name, value in collect_one(line).items()}
 
     assert [read_set_cookie(line, now=_VISITED)[0] for line in lines] == list(pairs)
-    header = _SITES[site].encode()
-    assert collect(header, every_name(header)) == pairs
+    assert collect(_SITES[site].encode(), EveryName()) == pairs
 
 
 @pytest.mark.parametrize("site", _SITES_SET)
