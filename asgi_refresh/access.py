@@ -4,7 +4,6 @@ Reading access tokens: for the issuer, and for every service that has the keys.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from .claims import check_payload, encode, number, parse_object
 from .errors import InvalidTokenError
 from .keys import Key
 from .sessions import freeze
-from .signers import b64decode
+from .signers import b64decode, b64encode
 from .tokens import MAX_TOKEN, AccessToken
 
 
@@ -89,9 +88,4 @@ class AccessReader:
 
 def head_of(key: Key) -> bytes:
     """Return the header segment of the tokens that *key* signs."""
-    return b64encode(encode({"alg": key.algorithm, "kid": key.id, "typ": "at+jwt"}))
-
-
-def b64encode(text: str) -> bytes:
-    """Return *text* in base64url without padding (RFC 7515, 2)."""
-    return urlsafe_b64encode(text.encode()).rstrip(b"=")
+    return b64encode(encode({"alg": key.algorithm, "kid": key.id, "typ": "at+jwt"}).encode())

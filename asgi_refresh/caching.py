@@ -25,6 +25,17 @@ _OUTRANKING: Final = (  # what some caches go by before Cache-Control (RFC 9213,
 _CACHE_HEADERS: Final = frozenset(
     {b"cache-control", b"expires", b"pragma", b"x-accel-expires", *_OUTRANKING}
 )
+_CDN_CACHE_CONTROL: Final = b"-cdn-cache-control"
+_SPEAKING: Final = _CACHE_HEADERS | {b"set-cookie", b"vary"}
+
+
+def is_silent(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Return whether *headers* say nothing to caches, of Vary, or of cookies: most do not."""
+    for name, _ in headers:
+        name = name.lower()  # noqa: PLW2901
+        if name in _SPEAKING or name.endswith(_CDN_CACHE_CONTROL):
+            return False
+    return True
 
 
 def is_shared_cacheable(headers: Iterable[tuple[bytes, bytes]]) -> bool:
@@ -34,16 +45,18 @@ def is_shared_cacheable(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     )
 
 
-def forbid_caching(headers: Headers, *, merged: bool = False) -> Headers:
+def forbid_caching(headers: Headers, *, merged: bool = False, silent: bool = False) -> Headers:
     """
     Return *headers* with `Cache-Control: private, no-store` in place of all they said before.
 
     *merged* is for one that `is_merged`: what outranks Cache-Control is then said, too.
+    *silent*: they said nothing.
     """
     kept = [
         (name, value)
         for name, value in headers
-        if name.lower() not in _CACHE_HEADERS and not name.lower().endswith(b"-cdn-cache-control")
+        if silent
+        or (name.lower() not in _CACHE_HEADERS and not name.lower().endswith(_CDN_CACHE_CONTROL))
     ]
     kept.append((b"cache-control", b"private, no-store"))
     if merged:
@@ -60,12 +73,14 @@ def is_merged(method: str, status: int) -> bool:
     return status in (206, 304) or method == "HEAD"
 
 
-def vary_on(headers: Headers, names: Sequence[bytes]) -> Headers:
+def vary_on(headers: Headers, names: Sequence[bytes], *, silent: bool = False) -> Headers:
     """
     Return *headers* with *names* among the members of Vary, in one line; `*` says all.
 
-    nginx before 1.23 goes by the last of several lines.
+    nginx before 1.23 goes by the last of several lines. *silent*: there is none.
     """
+    if silent:
+        return [*headers, (b"vary", b", ".join(names))]
     lines = [value.strip(b" \t,") for name, value in headers if name.lower() == b"vary"]
     members = set(_members(headers, b"vary"))
     missing = [name for name in names if name.lower() not in members]

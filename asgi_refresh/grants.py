@@ -5,7 +5,7 @@ What the two modes have in common: what is seen when a refresh token comes, and 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from .events import Client
 from .mint import Minted
@@ -58,8 +58,7 @@ class Look:
     issued_at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """
     What goes out: both tokens of one session.
 
@@ -71,7 +70,10 @@ class Grant:
 
     session: Session
     minted: Minted
-    refresh_token: bytes | None = field(repr=False)
+    refresh_token: bytes | None
+
+    def __repr__(self) -> str:
+        return f"Grant({self.session!r}, {self.minted!r})"
 
     def tokens(self, *, now: float, presented: str = "") -> Tokens:
         """Return it as a client gets it at *now*, who *presented* a refresh token."""

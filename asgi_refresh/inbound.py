@@ -7,14 +7,12 @@ Nothing is written here but what the protocol demands at once.
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from dataclasses import replace
-from functools import cache
 from typing import Any
 
 from starlette.types import Receive
 
 from .auth import Auth
-from .cookies import keep_only, replace_value
+from .cookies import replace_value
 from .credentials import (
     NONE,
     Credentials,
@@ -30,7 +28,7 @@ from .double_submit import accepts, repeated
 from .errors import OVER, ClaimsUnavailable, InvalidTokenError, Reason, StoreUnavailable
 from .events import Event
 from .exchange import Exchange
-from .intents import BY_BEARER, BY_COOKIE, BY_REFRESH, PENDING, How
+from .intents import BY_BEARER, BY_COOKIE, BY_REFRESH, PENDING, How, anonymous
 from .origins import SAFE_METHODS
 from .passdown import PassDown, in_force
 from .sessions import FrozenDict
@@ -44,28 +42,39 @@ class CrossOriginRefused(Exception):  # noqa: N818 - an answer, not a fault
     """The request comes from another origin and carries our cookies; its text says so."""
 
 
-@cache
-def anonymous(reason: Reason) -> How:
-    """Return how a request is anonymous."""
-    return How(reason=reason)
-
-
 class Inbound:
-    """One request on its way in."""
+    """
+    One request on its way in.
+
+    Args:
+        shell: What all of them share.
+        scope: The request's.
+        receive: Its body.
+        cookie: Its Cookie header, if that is known to be all that can say who it is; None: look.
+    """
 
     def __init__(
-        self, shell: Shell[Exchange], scope: MutableMapping[str, Any], receive: Receive
+        self,
+        shell: Shell[Exchange],
+        scope: MutableMapping[str, Any],
+        receive: Receive,
+        cookie: bytes | None = None,
     ) -> None:
         if not isinstance(scope["headers"], list | tuple):
             scope["headers"] = list(scope["headers"])  # any iterable will do (ASGI, HTTP scope)
         self._shell, self._scope, self._issuer = shell, scope, shell.issuer
         self.receive = receive  # what is left of the body, once it has been looked at
         self._headers: Headers = request_headers(scope)
-        self._down = PassDown(shell, scope, self._headers)
-        cookie = cookie_header(self._headers)
-        if len(self._headers.get(b"cookie", ())) > 1:
+        self._only_cookies = cookie is not None
+        split = False
+        if cookie is None:
+            cookie = cookie_header(self._headers)
+            split = len(self._headers.get(b"cookie")) > 1
+        self._down = PassDown(shell, scope, self._headers, cookie)
+        if split:
             self._down.set(b"cookie", cookie)
-        self._cookie = b"" if shell.is_exempt(scope) else cookie
+        self._exempt = shell.is_exempt(scope)
+        self._cookie = b"" if self._exempt else cookie
 
     async def authenticate(self) -> Auth:
         """
@@ -74,12 +83,13 @@ class Inbound:
         Raises:
             CrossOriginRefused: The request must not reach the application.
         """
-        token, why_bearer = await self._bearer()
+        token, why_bearer = (None, None) if self._only_cookies else await self._bearer()
         origin = self._shell.foreign_origin(self._scope, self._headers)
-        await self._down.tokens(signed_in=token is not None)
+        if not self._only_cookies:
+            await self._down.tokens(signed_in=token is not None)
         if token is not None:
             return self._with_origin(await self._by_bearer(token, origin), origin)
-        if self._shell.is_exempt(self._scope):
+        if self._exempt:
             return self._nobody("exempt_path")
         credentials = read_cookies(self._issuer, self._cookie, self._shell.tombstone)
         if origin is not None and self._shell.signs_in.intersection(credentials.names):
@@ -203,7 +213,7 @@ class Inbound:
         )
         if token is None:
             return self._nobody(off or why or "session_ended", credentials)
-        return await self._refresh(replace(credentials, legacy=()), None, token)
+        return await self._refresh(credentials._replace(legacy=()), None, token)
 
     async def _refresh(
         self,
@@ -223,10 +233,11 @@ class Inbound:
         auth = self._auth(look.minted.token, BY_REFRESH)
         auth._state |= PENDING
         exchange = self._shell.exchange(auth)
-        exchange.look, exchange.headers = look, self._headers
-        keep = {name: credentials.raw.get(name) for name in (self._shell.refresh.key,)}
-        cookie = keep_only(self._cookie, keep)
-        self._down.set(b"cookie", replace_value(cookie, self._shell.access.key, look.minted.raw))
+        exchange.look, exchange._client = look, client
+        refresh, access_name = self._shell.refresh.key, self._shell.access.key
+        keep = {refresh: credentials.raw.get(refresh)}
+        cookie = replace_value(self._cookie, access_name, look.minted.raw, keep)
+        self._down.set(b"cookie", cookie)
         return auth
 
     def _not_refreshed(

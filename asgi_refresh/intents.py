@@ -5,6 +5,7 @@ What a request is, and what its handler wants to become of it: plain values betw
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final, Literal
 
 from .errors import Reason
@@ -33,6 +34,12 @@ BY_BEARER: Final = How("bearer")
 BY_REFRESH: Final = How("cookie", refreshed=True)
 NOBODY: Final = How(reason="no_credentials")
 LOGGED_OUT: Final = How(reason="logged_out")
+
+
+@cache
+def anonymous(reason: Reason) -> How:
+    """Return how a request is anonymous."""
+    return How(reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ Keys on paper: PEM and JWK (RFC 7517, 8037), read and written with PyJWT and cry
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from hashlib import sha256
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from typing import Any, Final, cast
 import jwt
 
 from .errors import ConfigurationError
+from .signers import b64encode
 
 _CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384"}
 _OF_CURVE: Final = {"P-256": "ES256", "P-384": "ES384", "Ed25519": "EdDSA"}
@@ -99,7 +99,7 @@ def thumbprint(jwk: Mapping[str, Any]) -> str:
     """Return the SHA-256 thumbprint of a JWK (RFC 7638), which serves as its id."""
     members = {name: jwk[name] for name in _REQUIRED[jwk["kty"]]}
     text = json.dumps(members, separators=(",", ":"), sort_keys=True)
-    return urlsafe_b64encode(sha256(text.encode()).digest()).rstrip(b"=").decode()
+    return b64encode(sha256(text.encode()).digest()).decode()
 
 
 def generate(algorithm: str) -> Any:

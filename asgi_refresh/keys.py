@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -19,7 +18,7 @@ from jwt.algorithms import HMACAlgorithm
 
 from . import jwk
 from .errors import ConfigurationError
-from .signers import Asymmetric, Mac, Signer, derive
+from .signers import Asymmetric, Mac, Signer, b64encode, derive
 
 Secret = str | bytes
 
@@ -241,5 +240,5 @@ def access_keys(keys: Sequence[Secret | Key]) -> tuple[Key, ...]:
 
 
 def _derived_key(secret: bytes) -> Key:
-    kid = urlsafe_b64encode(derive(secret, "key id")[:6]).decode()
+    kid = b64encode(derive(secret, "key id")[:6]).decode()
     return Key(derive(secret, "access token"), kid)

@@ -7,8 +7,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import anyio
 import anyio.to_thread
@@ -30,8 +29,7 @@ _OLD = 2.0  # seconds; one of them is rounding, for `exp` is a whole second
 _ROOM = 16  # bytes in the access cookie for the digits that a generation may grow by
 
 
-@dataclass(frozen=True, slots=True)
-class Minted:
+class Minted(NamedTuple):
     """
     An access token, as it goes out and as it is read back.
 
@@ -41,9 +39,12 @@ class Minted:
         claims: The extra claims in it.
     """
 
-    raw: bytes = field(repr=False)
+    raw: bytes
     token: AccessToken
-    claims: FrozenDict = field(repr=False)
+    claims: FrozenDict
+
+    def __repr__(self) -> str:
+        return f"Minted({self.token!r})"
 
 
 class Mint:

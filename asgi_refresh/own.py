@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from .caching import Headers
 from .cookies import read_set_cookie
 from .errors import InvalidTokenError, StoreUnavailable
 from .issuer import Issuer
@@ -25,7 +24,13 @@ class Own:
         now: Seconds since the epoch.
     """
 
-    def __init__(self, headers: Headers, goes_with: Mapping[bytes, bytes], *, now: float) -> None:
+    def __init__(
+        self,
+        headers: Iterable[tuple[bytes, bytes]],
+        goes_with: Mapping[bytes, bytes],
+        *,
+        now: float,
+    ) -> None:
         self._goes_with = goes_with
         self._deletes: dict[bytes, bool] = {}
         self._values: dict[bytes, bytes] = {}

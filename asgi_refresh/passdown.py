@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from .cookies import keep_only
-from .credentials import Credentials, Headers, client_of, cookie_header
+from .credentials import Credentials, Headers, client_of
 from .errors import ClaimsUnavailable, InvalidTokenError, Reason, StoreUnavailable
 from .issuer import Issuer
 from .shell import Shell, hyphens
@@ -82,7 +82,8 @@ def replaced(
     headers: Iterable[tuple[bytes, bytes]], name: bytes, value: bytes
 ) -> list[tuple[bytes, bytes]]:
     """Return *headers* with one plain header in the place of all of that *name*; empty: none."""
-    left = [(n, v) for n, v in headers if n.lower() != name]
+    size = len(name)
+    left = [pair for pair in headers if len(pair[0]) != size or pair[0].lower() != name]
     return [*left, (name, value)] if value else left
 
 
@@ -94,12 +95,14 @@ class PassDown:
         shell: Whose cookies.
         scope: The request's, whose headers are replaced.
         headers: They, by name, as they came.
+        cookie: All Cookie headers as one.
     """
 
     def __init__(
-        self, shell: Shell[Any], scope: MutableMapping[str, Any], headers: Headers
+        self, shell: Shell[Any], scope: MutableMapping[str, Any], headers: Headers, cookie: bytes
     ) -> None:
         self._shell, self._scope, self._headers = shell, scope, headers
+        self._cookie = cookie
         self._issuer = shell.issuer
 
     def set(self, name: bytes, value: bytes) -> None:
@@ -108,9 +111,8 @@ class PassDown:
 
     def cookies(self, keep: Mapping[bytes, bytes | None]) -> None:
         """Pass down of our cookies those in *keep*, and of the others all."""
-        header = cookie_header(self._headers)
-        left = keep_only(header, {name: keep.get(name) for name in self._shell.names})
-        if left is not header:
+        left = keep_only(self._cookie, {name: keep.get(name) for name in self._shell.names})
+        if left is not self._cookie:
             self.set(b"cookie", left)
 
     async def vouches(self, token: RefreshToken) -> bool:

@@ -5,7 +5,7 @@ What all requests of one middleware share: how cookies are written, and who coun
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from math import ceil
 from typing import Any, Generic, TypeVar
@@ -87,6 +87,7 @@ class Shell(Generic[E]):
         auth = Auth.__new__(Auth)
         auth._token, auth._how, auth._state = token, how, 0
         auth._shell, auth._scope, auth._cookie = self, scope, cookie
+        auth._intent = auth._exchange = auth._foreign = None
         return auth
 
     def exchange(self, auth: Auth) -> E:
@@ -113,7 +114,7 @@ class Shell(Generic[E]):
         return any(hyphens(name.lower()) == self.reads for name, _ in headers)
 
     def foreign_origin(
-        self, scope: Mapping[str, Any], headers: Mapping[bytes, list[bytes]]
+        self, scope: Mapping[str, Any], headers: Mapping[bytes, Sequence[bytes]]
     ) -> str | None:
         """Return the origin of a request that must not act with our cookies, or None."""
         websocket = scope["type"] == "websocket"
@@ -214,6 +215,13 @@ class Shell(Generic[E]):
 def hyphens(name: bytes) -> bytes:
     """Return a header's *name* as WSGI has it: there the two characters are one."""
     return name.replace(b"_", b"-")
+
+
+def takes_headers(scope: Mapping[str, Any]) -> bool:
+    """Return whether the server knows headers on websocket.accept: ASGI 2.1 and newer."""
+    if scope["type"] == "http":
+        return True
+    return str(scope.get("asgi", {}).get("spec_version", "2.0")) not in ("2.0", "1.0")
 
 
 def refusal(origin: str) -> str:

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from base64 import urlsafe_b64encode
 from binascii import Error as BinasciiError
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from typing import Any, Final, Protocol
 
 from itsdangerous import Signer as ItsDangerousSigner
@@ -37,19 +36,28 @@ class Signer(Protocol):
 
 
 class Mac:
-    """An HMAC with the key worked in once, which saves two thirds of the time."""
+    """
+    An HMAC (RFC 2104) with the key worked in once.
 
-    __slots__ = ("_keyed",)
+    The two hashes that begin with the key are kept and copied: 0.6 of the time of a copied
+    `hmac.HMAC`, a quarter of that of a new one.
+    """
+
+    __slots__ = ("_inner", "_outer")
     private = public = None
 
     def __init__(self, key: bytes, digest: Any = hashlib.sha256) -> None:
-        self._keyed = hmac.new(key, digestmod=digest)
+        size = digest().block_size
+        padded = (digest(key).digest() if len(key) > size else key).ljust(size, b"\0")
+        self._inner = digest(padded.translate(_INNER))
+        self._outer = digest(padded.translate(_OUTER))
 
     def sign(self, message: bytes) -> bytes:
         """Return the tag of *message*."""
-        keyed = self._keyed.copy()
-        keyed.update(message)
-        return urlsafe_b64encode(keyed.digest()).rstrip(b"=")
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return b64encode(outer.digest())
 
     def verify(self, message: bytes, signature: bytes) -> bool:
         """
@@ -59,6 +67,10 @@ class Mac:
         nothing unauthenticated is decoded.
         """
         return hmac.compare_digest(self.sign(message), signature)
+
+
+_INNER: Final = bytes(octet ^ 0x36 for octet in range(256))
+_OUTER: Final = bytes(octet ^ 0x5C for octet in range(256))
 
 
 class Asymmetric:
@@ -73,7 +85,7 @@ class Asymmetric:
 
     def sign(self, message: bytes) -> bytes:
         """Return the signature of *message*."""
-        return urlsafe_b64encode(self._algorithm.sign(message, self.private)).rstrip(b"=")
+        return b64encode(self._algorithm.sign(message, self.private))
 
     def verify(self, message: bytes, signature: bytes) -> bool:
         """Return whether *signature* is that of *message*."""
@@ -97,10 +109,16 @@ def derive(secret: bytes, purpose: str) -> bytes:
     return signer.derive_key()
 
 
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _STANDARD: Final = bytes.maketrans(b"-_+/=", b"+/!!!")
 # The last character of a group that is cut short spells bits beyond the last octet: zero ones.
 _PADDING: Final = (b"", b"", b"==", b"=")
 _LAST: Final = {2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
+
+
+def b64encode(octets: bytes) -> bytes:
+    """Return *octets* in base64url without padding (RFC 7515, 2)."""
+    return b2a_base64(octets, newline=False).translate(_URL_SAFE, b"=")
 
 
 def b64decode(text: bytes) -> bytes | None:

@@ -32,6 +32,7 @@ from asgi_refresh import (
     RefreshMiddleware,
 )
 from asgi_refresh.errors import RefreshError
+from asgi_refresh.events import Event
 from asgi_refresh.telemetry import log_event
 from tests.hostile.tools import (
     ACCESS,
@@ -1612,6 +1613,7 @@ PLAIN = st.lists(
                 *[f"{ACCESS}={raw}".encode() for raw in GENUINE], f"{ACCESS}={EXPIRED}".encode(),
                 f"Bearer {GENUINE[1]}".encode(), f"{TOMBSTONE}=alice".encode(),
                 f"{ACCESS}=x".encode(), f"{REFRESH}=x".encode(), b"; ", b"; ", b";", b" ", b"a=b",
+                f"{ACCESS}={GENUINE[0]}A".encode(), f"{ACCESS}='x'".encode(),
                 b"same-origin", b"cross-site", b"https://app.example", b"null",
             ]),
             max_size=4,
@@ -1630,15 +1632,31 @@ async def test_the_short_way_and_the_careful_way_come_to_one_verdict(
     verdicts = []
     for shape in (list, tuple):
         issuer, app = shared(Clock(NOW), config=Config(revocation="refresh")), Recorder()
+        events: list[Event] = []
+        issuer.emit = events.append
         if warm:
             for raw in GENUINE:
                 await issuer.authenticate(raw)
         scope = http(method=method)
         scope["headers"] = shape([(b"host", b"app.example"), *headers])
         sent = await run(wrapped(issuer, app), scope)
-        verdicts.append((app.runs, app.subject, app.reason, sent[0]))
+        passed_down = list(scope["headers"])
+        verdicts.append((app.runs, app.subject, app.reason, sent[0], passed_down, events))
 
     assert verdicts[0] == verdicts[1]
+
+
+async def test_a_forged_token_and_nothing_else_is_verified_once(clock: Clock) -> None:
+    issuer = shared(clock)
+    raw, read = issuer.profile.read_access, []
+    issuer.profile.read_access = lambda *args, **kwargs: (  # type: ignore[method-assign]
+        read.append(args) or raw(*args, **kwargs)
+    )
+    forged = f"{ACCESS}={GENUINE[0][:-6]}AAAAAA".encode()
+
+    await run(wrapped(issuer, Recorder()), http(headers=[(b"cookie", forged)]))
+
+    assert len(read) == 1
 
 
 @FUZZ

@@ -98,9 +98,9 @@ def test_without_refresh_before_a_token_is_used_to_its_end(left: float, expected
 
 @pytest.mark.parametrize(
     ("left", "expected"),
-    [(1.0, USE_MISMATCH), (0.25, USE_MISMATCH), (0.0, REFRESH_IT), (-9.0, REFRESH_IT)],
+    [(1.0, USE_MISMATCH), (0.25, USE_MISMATCH), (0.0, OVER_MISMATCH), (-9.0, OVER_MISMATCH)],
 )
-def test_an_access_token_that_is_over_is_nobodys_beside_a_refresh_token_that_says_whose_it_is(
+def test_an_access_token_that_is_over_does_not_give_way_to_another_user(
     left: float, expected: object
 ) -> None:
     bobs = RefreshToken("s2", 1, subject="bob")

@@ -396,6 +396,14 @@ def test_a_mac_does_not_remember_what_it_signed() -> None:
     assert keyed.sign(b"m") == first == forge.mac(b"m", b"k" * 32)
 
 
+@given(key=st.binary(max_size=200), message=st.binary(max_size=300))
+@pytest.mark.parametrize("size", [256, 384, 512])
+def test_a_mac_is_the_hmac_of_the_standard_library(size: int, key: bytes, message: bytes) -> None:
+    name = f"sha{size}"
+    tag = Mac(key, getattr(hashlib, name)).sign(message)
+    assert tag == b64(hmac.digest(key, message, name))
+
+
 # --- base64url -----------------------------------------------------------------------------------
 
 
