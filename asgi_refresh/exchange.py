@@ -252,8 +252,7 @@ class Exchange:
                 await mode.end(session_id, reason="login", client=client, lasts=lasts)
         if others:
             # Or they would be back as soon as the cookie is over.
-            names = {shell.name_of(token) for token in others}
-            self._cookies = shell.deletions(names) + shell.burial(came)
+            self._cookies = shell.deletions(set(map(shell.name_of, others))) + shell.burial(came)
 
     async def _give_up(self) -> None:
         """Let access tokens of no session, which another takes the place of, end with this one."""

@@ -31,6 +31,7 @@ from asgi_refresh import (
     signers,
 )
 from asgi_refresh.endpoints import wire
+from tests.canary import Canary
 from tests.fuzz import __main__ as command
 from tests.fuzz import engine
 from tests.fuzz.engine import CORPUS, Mutator, Target, fuzz, minimised
@@ -48,10 +49,11 @@ def test_every_kept_input_passes(target: Target) -> None:
 
 
 @each
-def test_fresh_inputs_pass(target: Target) -> None:
+def test_fresh_inputs_pass(target: Target, canary: Canary) -> None:
     run = fuzz(target, executions=EXECUTIONS, seed=20, corpus_too=False)
 
     assert (run.executions, run.failures) == (EXECUTIONS, [])
+    canary.take()  # it puts tokens into Origin and User-Agent, which events quote
 
 
 def test_the_corpus_is_small_files_of_every_target() -> None:
@@ -74,7 +76,7 @@ PLANTED: dict[str, list[tuple[str, Any, str, str, str]]] = {
         ("any white space is taken off a name", cookies, "collect",
          "name.strip(_WHITE)", "name.strip()"),
         ("one value counts twice", cookies, "collect", "value not in values and ", ""),
-        ("a fifth value counts", cookies, "collect", " and len(values) < _DUPLICATES", ""),
+        ("a fifth value counts", cookies, "collect", " and len(values) < most", ""),
         ("the old value stays", cookies, "replace_value",
          "keep_only(header, {**keep, name: None})", "header"),
         ("a name that is not plain stays", cookies, "keep_only",
@@ -85,9 +87,9 @@ PLANTED: dict[str, list[tuple[str, Any, str, str, str]]] = {
          "name.strip(_BLANK)", "name.strip(_WHITE)"),
         ("a later twin stays", cookies, "_keep_only", " and bare not in found", ""),
         ("the first Max-Age wins", cookies, "read_set_cookie",
-         "max_age = -1 if", "max_age = max_age if max_age is not None else -1 if"),
+         "over = match[1] is not None", "over = match[1] is not None if over is None else over"),
         ("a Max-Age of many digits is read", cookies, "read_set_cookie",
-         'int(text.lstrip(b"0")[:18] or b"0")', "int(text)"),
+         "match[1] is not None", "int(text) <= 0"),
         ("no such day", cookies, "parse_date", "except ValueError:", "except KeyError:"),
     ],
     "access": [
