@@ -66,6 +66,8 @@ def guarded(hook: EventHook) -> EventHook:
     What it is told is also counted and put on the current span, where OpenTelemetry is installed.
     """
 
+    _instruments()  # now: the first request must not wait for an import
+
     def emit(event: Event) -> None:
         for tell in (_observe, hook):
             try:
@@ -115,7 +117,7 @@ def _observe(event: Event) -> None:
 
 @functools.cache
 def _instruments() -> _Instruments | None:
-    # At the first event, not at import: OpenTelemetry is not ours to load.
+    # With the first issuer, not at import: OpenTelemetry is not ours to load.
     try:
         metrics = importlib.import_module("opentelemetry.metrics")
         trace = importlib.import_module("opentelemetry.trace")
