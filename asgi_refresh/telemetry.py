@@ -65,7 +65,6 @@ def guarded(hook: EventHook) -> EventHook:
 
     What it is told is also counted and put on the current span, where OpenTelemetry is installed.
     """
-
     _instruments()  # now: the first request must not wait for an import
 
     def emit(event: Event) -> None:
