@@ -73,6 +73,7 @@ class Guarded:
 
     def __init__(self, hook: EventHook) -> None:
         self._hook = hook
+        _instruments()  # now: the first request must not wait for an import
 
     def __call__(self, event: Event) -> None:
         """Tell the hook of *event*."""
@@ -122,7 +123,7 @@ def _observe(event: Event) -> None:
 
 @functools.cache
 def _instruments() -> _Instruments | None:
-    # At the first event, not at import: OpenTelemetry is not ours to load.
+    # With the first issuer, not at import: OpenTelemetry is not ours to load.
     try:
         metrics = importlib.import_module("opentelemetry.metrics")
         trace = importlib.import_module("opentelemetry.trace")
