@@ -221,19 +221,20 @@ def _only_cookies(scope: Scope, headers: Headers, most: int) -> bytes | None:
 
     One that came split goes on in one piece: some frameworks read the first part only.
     """
-    cookie, split = b"", False
+    cookie, split = None, False
     for name, field in headers:
         if len(name) in _TELLING_LENGTHS:
             name = name.lower()  # noqa: PLW2901
             if name == b"cookie":
-                cookie, split = (cookie + b"; " + field, True) if cookie else (field, False)
+                split = cookie is not None
+                cookie = field if cookie is None else cookie + b"; " + field
                 if len(cookie) > most:
                     return None
             elif name == b"authorization":
                 return None
     if split:
-        scope["headers"] = replaced(headers, b"cookie", cookie)
-    return cookie
+        scope["headers"] = replaced(headers, b"cookie", cookie or b"")
+    return cookie or b""
 
 
 def _holds(cookie: bytes, names: Iterable[bytes]) -> bool:

@@ -27,7 +27,7 @@ async def test_whatever_part_of_a_token_is_told_is_heard(canary: Canary) -> None
         assert tokens_in(f"so it says {word!r}")
         Event("rejected", detail=word)
         InvalidTokenError(f"not good: {word}")
-        logging.getLogger("somebody").warning("it came with %s", word)
+        logging.getLogger("asgi_refresh").warning("it came with %s", word)
         assert len(canary.take()) == 3
 
 

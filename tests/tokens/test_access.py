@@ -81,7 +81,7 @@ def test_a_minted_token_is_what_the_forge_makes_of_the_same_claims() -> None:
 
 
 def test_a_segment_loses_its_padding_and_nothing_else() -> None:
-    texts = ["abW", "ab", "a", ""]
+    texts = [b"abW", b"ab", b"a", b""]
 
     assert [b64encode(text) for text in texts] == [b"YWJX", b"YWI", b"YQ", b""]
 
