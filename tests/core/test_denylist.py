@@ -358,6 +358,21 @@ async def test_a_hanging_poll_holds_a_request_for_one_store_timeout(
     assert [answer["sub"] for answer in answers] == ["alice"] * 20
 
 
+async def test_a_poll_that_hangs_after_good_ones_is_left_alone_for_a_second_too(
+    clock: Clock,
+) -> None:
+    spy = Spy()
+    denylist = Denylist(spy, clock, max_age=1.0, patience=0.05)
+    await denylist.update()
+    spy.hanging = {"revocations"}
+    clock.advance(1)
+    await denylist.update()
+    clock.advance(0.999)
+    await denylist.update()
+
+    assert spy.count("revocations") == 2
+
+
 # --- always ---------------------------------------------------------------------------------------
 
 
@@ -517,6 +532,36 @@ def test_an_entry_that_comes_again_is_kept_once(denylist: Denylist) -> None:
         denylist.note(entry(access_from=2))
 
     assert denylist.by_session == {"s": (entry(access_from=2),)}
+
+
+@pytest.mark.parametrize("longer", [0.0, 100.0])
+def test_an_entry_of_the_same_generations_takes_the_place_of_one_that_is_over_first(
+    denylist: Denylist, longer: float
+) -> None:
+    denylist.note(entry(2e9, access_from=2))
+    denylist.note(entry(2e9 + longer, access_from=2))
+
+    assert denylist.by_session == {"s": (entry(2e9 + longer, access_from=2),)}
+
+
+def test_a_session_is_full_of_single_refusals_at_32(denylist: Denylist) -> None:
+    for number in range(31):
+        denylist.note(entry(jti=str(number)))
+    assert not denylist.is_full("s")
+    denylist.note(entry(jti="31"))
+
+    assert denylist.is_full("s")
+    assert not denylist.is_full("another")
+
+
+def test_a_process_that_only_revokes_forgets_what_is_over_every_half_minute(
+    denylist: Denylist, clock: Clock
+) -> None:
+    denylist.note(Revocation("over", 0.0, clock() + SWEEP))
+    clock.advance(SWEEP)
+    denylist.note(entry())
+
+    assert denylist.by_session.keys() == {"s"}
 
 
 @pytest.mark.parametrize("order", [1, -1])
