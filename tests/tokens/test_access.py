@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_refresh import Config, Cookie, Issuer, Key, MemoryStore
-from asgi_refresh.access import b64encode
+from asgi_refresh.access import AccessReader, b64encode
 from asgi_refresh.claims import RESERVED, check_claims
 from asgi_refresh.errors import ClaimsUnavailable, ExpiredTokenError, InvalidTokenError
 from asgi_refresh.jwt_profile import JwtProfile
@@ -200,6 +200,14 @@ def test_a_token_of_the_greatest_size_is_taken_and_one_byte_more_is_not() -> Non
     accepted(padded_to(MAX_TOKEN))
     refused(padded_to(MAX_TOKEN + 1))
     assert MAX_TOKEN == 8192
+
+
+def test_a_token_of_the_greatest_size_may_name_a_key_that_is_not_known_yet() -> None:
+    reader = AccessReader([KEY], issuer=None, audience=None, leeway=0.0)
+    head = b64(forge.text(header(kid="key-2"))) + b"."
+
+    assert reader.misses_key_of(head.ljust(MAX_TOKEN, b"a"))
+    assert not reader.misses_key_of(head.ljust(MAX_TOKEN + 1, b"a"))
 
 
 @pytest.mark.parametrize("raw", [b"a" * 1_000_000, b"a." * 500_000, GOOD + b"a" * 1_000_000])
