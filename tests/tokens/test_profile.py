@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from itsdangerous import Signer
 
-from asgi_refresh import Config
+from asgi_refresh import Config, Cookie
 from asgi_refresh.errors import InvalidTokenError
 from asgi_refresh.jwt_profile import JwtProfile
 from asgi_refresh.profile import make_profile
@@ -53,6 +53,16 @@ def test_whether_there_is_a_store_says_what_a_refresh_token_carries(stateless: b
     read = profile.read_refresh(profile.mint_refresh(SESSION, 1, now=NOW))
 
     assert (read.session is not None) is stateless
+
+
+def test_a_double_submit_cookie_comes_and_goes_with_the_access_cookie() -> None:
+    access, csrf = Cookie("a", secure=False), Cookie("c", secure=False, http_only=False)
+    with_one = Config(access_cookie=access, csrf_cookie=csrf)
+
+    assert list(make_profile(SECRET, None, with_one, stateless=False).csrf_cookies) == [
+        (b"a", csrf)
+    ]
+    assert list(make_profile(SECRET, None, Config(), stateless=False).csrf_cookies) == []
 
 
 def test_unless_told_otherwise_sessions_are_in_a_store_and_clocks_five_seconds_apart() -> None:
