@@ -555,9 +555,10 @@ def test_an_error_about_a_bare_secret_never_quotes_it(secret: str) -> None:
         assert "canary" not in repr(caught.value)
 
 
-def test_an_unusable_key_is_named_by_its_id_and_algorithm() -> None:
-    with pytest.raises(ConfigurationError, match=r"key 'key-1' is not usable with ES256") as caught:
-        Key(CANARY, KID, "ES256")
+def test_an_unusable_key_is_named_by_its_id_its_algorithm_and_the_kind_of_error() -> None:
+    named = r"key 'key-1' is not usable with ES256 \(TypeError\)"
+    with pytest.raises(ConfigurationError, match=named) as caught:
+        Key(object(), KID, "ES256")
     assert "asgi_refresh[crypto]" in str(caught.value)
 
 
