@@ -416,10 +416,13 @@ def test_a_shared_secret_that_does_not_say_is_for_hs256_and_its_id_is_no_hash_of
     assert (key.algorithm, key.id) == ("HS256", "oct")
 
 
-def test_the_public_half_of_a_generated_key_comes_with_it() -> None:
+def test_the_public_half_of_a_generated_key_says_what_it_is_for() -> None:
     key = Key.generate("EdDSA")
+    published = key.public_jwk() or {}
 
-    assert key.public_jwk() is not None
+    assert {name: published[name] for name in ("kid", "alg", "use", "kty", "crv")} == {
+        "kid": key.id, "alg": "EdDSA", "use": "sig", "kty": "OKP", "crv": "Ed25519",
+    }  # fmt: skip
 
 
 def test_what_is_no_key_is_named_by_the_kind_of_its_error_alone() -> None:
