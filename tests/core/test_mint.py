@@ -61,6 +61,26 @@ async def test_an_async_loader_costs_no_thread(
     assert minted.claims == {"in_loop": True}
 
 
+def named(session: Session) -> dict[str, Any]:
+    return {"of": session.id}
+
+
+async def named_later(session: Session) -> dict[str, Any]:
+    return named(session)
+
+
+@pytest.mark.parametrize("load", [named, named_later])
+async def test_a_loader_is_given_the_session(clock: Clock, load: Any) -> None:
+    minted = await make(clock, load).load(new_session(clock))
+    assert minted.claims == {"of": "s1"}
+
+
+@pytest.mark.parametrize("device", ["", "a\nb", "a" * 256, 7])
+def test_a_label_of_a_device_is_an_identifier(clock: Clock, device: Any) -> None:
+    with pytest.raises(ValueError, match="^a device label is"):
+        make(clock).session("alice", None, persistent=True, device=device)
+
+
 async def test_what_a_loader_raises_is_told_by_its_type(clock: Clock) -> None:
     async def load(_session: Session) -> dict[str, Any]:
         raise KeyError("alice")
