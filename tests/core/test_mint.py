@@ -77,7 +77,7 @@ async def test_a_loader_is_given_the_session(clock: Clock, load: Any) -> None:
 
 @pytest.mark.parametrize("device", ["", "a\nb", "a" * 256, 7])
 def test_a_label_of_a_device_is_an_identifier(clock: Clock, device: Any) -> None:
-    with pytest.raises(ValueError, match="^a device label is"):
+    with pytest.raises(ValueError, match=r"^a device label is"):
         make(clock).session("alice", None, persistent=True, device=device)
 
 
