@@ -373,6 +373,18 @@ async def test_a_poll_that_hangs_after_good_ones_is_left_alone_for_a_second_too(
     assert spy.count("revocations") == 2
 
 
+async def test_all_who_waited_for_a_poll_that_hangs_put_it_off_once(clock: Clock) -> None:
+    spy = Spy()
+    spy.hanging = {"revocations"}
+    denylist = Denylist(spy, clock, max_age=1.0, patience=0.05)
+    await all_at_once(5, denylist.update)
+    asked = spy.count("revocations")
+    clock.advance(1)
+    await denylist.update()
+
+    assert spy.count("revocations") == asked + 1
+
+
 # --- always ---------------------------------------------------------------------------------------
 
 
@@ -586,6 +598,17 @@ async def test_an_entry_leaves_once_its_until_is_over(
     await there.denylist.update()
 
     assert there.denylist.by_session == {}
+
+
+async def test_an_entry_that_is_over_when_it_is_read_is_not_kept(clock: Clock) -> None:
+    memory = MemoryStore()
+    denylist = Denylist(memory, clock, max_age=1.0)
+    await denylist.update()
+    await memory.revoke("s", entry(clock() + 1))
+    clock.advance(1)
+    await denylist.update()
+
+    assert denylist.by_session == {}
 
 
 async def test_an_entry_stays_as_long_as_a_token_it_concerns_may_be_out(
