@@ -547,13 +547,14 @@ def test_an_entry_that_comes_again_is_kept_once(denylist: Denylist) -> None:
 
 
 @pytest.mark.parametrize("longer", [0.0, 100.0])
-def test_an_entry_of_the_same_generations_takes_the_place_of_one_that_is_over_first(
+def test_an_entry_of_the_same_generations_takes_the_place_of_one_that_is_over_no_later(
     denylist: Denylist, longer: float
 ) -> None:
+    later = Revocation("s", 1.0, 2e9 + longer, access_from=2)
     denylist.note(entry(2e9, access_from=2))
-    denylist.note(entry(2e9 + longer, access_from=2))
+    denylist.note(later)
 
-    assert denylist.by_session == {"s": (entry(2e9 + longer, access_from=2),)}
+    assert denylist.by_session == {"s": (later,)}
 
 
 def test_a_session_is_full_of_single_refusals_at_32(denylist: Denylist) -> None:
