@@ -53,15 +53,14 @@ def next_step(
     if access is not None and refresh is not None and not refresh.goes_with(access):
         # Somebody planted one of the two: never slide from one identity into another.
         return (Step.USE if left > 0 else Step.ANONYMOUS), "session_mismatch"
-    if left <= 0 and refresh is not None and refresh.subject is not None:
-        access = None  # cookies of its kind outlive their tokens
     if left > 0 and left >= refresh_before:
         return Step.USE, None
     if refresh is not None and may_refresh:
         return Step.REFRESH, None
     if left > 0:
         return Step.USE, None
-    if access is not None:
+    # Beside one that says whose it is, it is none: cookies of its kind outlive their tokens.
+    if access is not None and (refresh is None or refresh.subject is None):
         return Step.ANONYMOUS, "expired_token"
     return Step.ANONYMOUS, "not_refreshable" if refresh is not None else None
 

@@ -16,8 +16,9 @@ from .errors import ConfigurationError
 from .signers import b64encode
 
 _CURVES: Final = {"secp256r1": "ES256", "secp384r1": "ES384"}
+_OF_KIND: Final = {"oct": "HS256", "RSA": "RS256"}
 _OF_CURVE: Final = {"P-256": "ES256", "P-384": "ES384", "Ed25519": "EdDSA"}
-# RFC 7638, 3.2: the members that make a thumbprint, for each kind of key.
+# RFC 7638, 3.2: the members that make a thumbprint, for each kind of key and in their order.
 _REQUIRED: Final = {
     "RSA": ("e", "kty", "n"),
     "EC": ("crv", "kty", "x", "y"),
@@ -51,7 +52,7 @@ def _algorithm_of(public: Any) -> str:
         return "RS256"
     if "ed25519" in kind:
         return "EdDSA"
-    curve = getattr(getattr(public, "curve", None), "name", "")
+    curve = getattr(getattr(public, "curve", None), "name", None)
     if curve not in _CURVES:
         raise ConfigurationError("a key is RSA, EC on P-256 or P-384, or Ed25519")
     return _CURVES[curve]
@@ -67,9 +68,8 @@ def load_jwk(jwk: Mapping[str, Any] | str) -> tuple[Any, Any, str, str | None]:
     try:
         members: dict[str, Any] = json.loads(jwk) if isinstance(jwk, str) else dict(jwk)
         kind = members["kty"]
-        default = "HS256" if kind == "oct" else "RS256" if kind == "RSA" else None
-        name = members.get("alg") or default or _OF_CURVE[members["crv"]]
-        key: Any = jwt.PyJWK(members, algorithm=name).key
+        name = members.get("alg") or _OF_KIND.get(kind) or _OF_CURVE[members["crv"]]
+        key: Any = jwt.PyJWK(members).key
     except Exception as error:  # noqa: BLE001 - whatever PyJWT or cryptography raise; may quote it
         raise ConfigurationError(f"not a usable JWK: {type(error).__name__}") from None
     if members.get("use", "sig") != "sig":
@@ -98,7 +98,7 @@ def public_jwk(public: Any, algorithm: str) -> dict[str, Any]:
 def thumbprint(jwk: Mapping[str, Any]) -> str:
     """Return the SHA-256 thumbprint of a JWK (RFC 7638), which serves as its id."""
     members = {name: jwk[name] for name in _REQUIRED[jwk["kty"]]}
-    text = json.dumps(members, separators=(",", ":"), sort_keys=True)
+    text = json.dumps(members, separators=(",", ":"))
     return b64encode(sha256(text.encode()).digest()).decode()
 
 

@@ -122,8 +122,7 @@ class Key:
             ConfigurationError: The algorithm has none: a secret is `secrets.token_urlsafe(32)`.
         """
         private = jwk.generate(algorithm)
-        public = private.public_key()
-        return cls(private, id or _thumbprint(public, algorithm), algorithm, public)
+        return cls(private, id or _thumbprint(private.public_key(), algorithm), algorithm)
 
     @property
     def signs(self) -> bool:
@@ -175,7 +174,7 @@ def _prepare(secret: Any, public: Any, name: str) -> Signer:
         raise ConfigurationError(f"a key for {name} needs its private or its public half")
     private: Any = None if secret is None else algorithm.prepare_key(secret)
     verifying: Any = private.public_key() if public is None else algorithm.prepare_key(public)
-    too_short = algorithm.check_key_length(verifying if private is None else private)
+    too_short = algorithm.check_key_length(verifying)
     if too_short:
         raise ConfigurationError(too_short)
     signer = Asymmetric(algorithm, private, verifying)

@@ -358,6 +358,33 @@ async def test_a_hanging_poll_holds_a_request_for_one_store_timeout(
     assert [answer["sub"] for answer in answers] == ["alice"] * 20
 
 
+async def test_a_poll_that_hangs_after_good_ones_is_left_alone_for_a_second_too(
+    clock: Clock,
+) -> None:
+    spy = Spy()
+    denylist = Denylist(spy, clock, max_age=1.0, patience=0.05)
+    await denylist.update()
+    spy.hanging = {"revocations"}
+    clock.advance(1)
+    await denylist.update()
+    clock.advance(0.999)
+    await denylist.update()
+
+    assert spy.count("revocations") == 2
+
+
+async def test_all_who_waited_for_a_poll_that_hangs_put_it_off_once(clock: Clock) -> None:
+    spy = Spy()
+    spy.hanging = {"revocations"}
+    denylist = Denylist(spy, clock, max_age=1.0, patience=0.05)
+    await all_at_once(5, denylist.update)
+    asked = spy.count("revocations")
+    clock.advance(1)
+    await denylist.update()
+
+    assert spy.count("revocations") == asked + 1
+
+
 # --- always ---------------------------------------------------------------------------------------
 
 
@@ -519,6 +546,37 @@ def test_an_entry_that_comes_again_is_kept_once(denylist: Denylist) -> None:
     assert denylist.by_session == {"s": (entry(access_from=2),)}
 
 
+@pytest.mark.parametrize("longer", [0.0, 100.0])
+def test_an_entry_of_the_same_generations_takes_the_place_of_one_that_is_over_no_later(
+    denylist: Denylist, longer: float
+) -> None:
+    later = Revocation("s", 1.0, 2e9 + longer, access_from=2)
+    denylist.note(entry(2e9, access_from=2))
+    denylist.note(later)
+
+    assert denylist.by_session == {"s": (later,)}
+
+
+def test_a_session_is_full_of_single_refusals_at_32(denylist: Denylist) -> None:
+    for number in range(31):
+        denylist.note(entry(jti=str(number)))
+    assert not denylist.is_full("s")
+    denylist.note(entry(jti="31"))
+
+    assert denylist.is_full("s")
+    assert not denylist.is_full("another")
+
+
+def test_a_process_that_only_revokes_forgets_what_is_over_every_half_minute(
+    denylist: Denylist, clock: Clock
+) -> None:
+    denylist.note(Revocation("over", 0.0, clock() + SWEEP))
+    clock.advance(SWEEP)
+    denylist.note(entry())
+
+    assert denylist.by_session.keys() == {"s"}
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_end_of_a_session_stands_for_all_its_entries(denylist: Denylist, order: int) -> None:
     for one in [entry(jti="j"), entry(access_from=2), entry(500.0), entry(900.0)][::order]:
@@ -541,6 +599,17 @@ async def test_an_entry_leaves_once_its_until_is_over(
     await there.denylist.update()
 
     assert there.denylist.by_session == {}
+
+
+async def test_an_entry_that_is_over_when_it_is_read_is_not_kept(clock: Clock) -> None:
+    memory = MemoryStore()
+    denylist = Denylist(memory, clock, max_age=1.0)
+    await denylist.update()
+    await memory.revoke("s", entry(clock() + 1))
+    clock.advance(1)
+    await denylist.update()
+
+    assert denylist.by_session == {}
 
 
 async def test_an_entry_stays_as_long_as_a_token_it_concerns_may_be_out(

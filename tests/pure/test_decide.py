@@ -110,6 +110,18 @@ def test_an_access_token_that_is_over_does_not_give_way_to_another_user(
     assert step == expected
 
 
+@pytest.mark.parametrize("left", [0.0, -9.0])
+def test_where_a_refresh_token_says_whose_it_is_an_access_token_that_is_over_is_none(
+    left: float,
+) -> None:
+    alices = RefreshToken("s1", 1, subject="alice")
+    token = access_token(left=left)
+
+    step = next_step(token, alices, now=NOW, refresh_before=BEFORE, may_refresh=False)
+
+    assert step == (Step.ANONYMOUS, "not_refreshable")
+
+
 @pytest.mark.parametrize("subject", ["alice", "bob"])
 def test_where_a_refresh_token_says_whose_it_is_that_decides(subject: str) -> None:
     assert RefreshToken("s2", 1, subject=subject).goes_with(access_token()) is (subject == "alice")

@@ -18,12 +18,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_refresh import Config, Cookie, Issuer, Key, MemoryStore
-from asgi_refresh.access import b64encode
+from asgi_refresh.access import AccessReader
 from asgi_refresh.claims import RESERVED, check_claims
 from asgi_refresh.errors import ClaimsUnavailable, ExpiredTokenError, InvalidTokenError
 from asgi_refresh.jwt_profile import JwtProfile
 from asgi_refresh.keys import ALGORITHMS, access_keys
 from asgi_refresh.sessions import FrozenDict
+from asgi_refresh.signers import b64encode
 from asgi_refresh.tokens import MAX_TOKEN
 from tests.support import SECRET as BARE
 from tests.support import Clock, new_session
@@ -81,9 +82,9 @@ def test_a_minted_token_is_what_the_forge_makes_of_the_same_claims() -> None:
 
 
 def test_a_segment_loses_its_padding_and_nothing_else() -> None:
-    texts = [b"abW", b"ab", b"a", b""]
+    segments = [b"abW", b"ab", b"a", b""]
 
-    assert [b64encode(text) for text in texts] == [b"YWJX", b"YWI", b"YQ", b""]
+    assert [b64encode(segment) for segment in segments] == [b"YWJX", b"YWI", b"YQ", b""]
 
 
 def test_minting_tells_what_reading_back_gives() -> None:
@@ -200,6 +201,14 @@ def test_a_token_of_the_greatest_size_is_taken_and_one_byte_more_is_not() -> Non
     accepted(padded_to(MAX_TOKEN))
     refused(padded_to(MAX_TOKEN + 1))
     assert MAX_TOKEN == 8192
+
+
+def test_a_token_of_the_greatest_size_may_name_a_key_that_is_not_known_yet() -> None:
+    reader = AccessReader([KEY], issuer=None, audience=None, leeway=0.0)
+    head = b64(forge.text(header(kid="key-2"))) + b"."
+
+    assert reader.misses_key_of(head.ljust(MAX_TOKEN, b"a"))
+    assert not reader.misses_key_of(head.ljust(MAX_TOKEN + 1, b"a"))
 
 
 @pytest.mark.parametrize("raw", [b"a" * 1_000_000, b"a." * 500_000, GOOD + b"a" * 1_000_000])

@@ -10,11 +10,11 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
 
 from asgi_refresh import Issuer, Key, MemoryStore
 from asgi_refresh.errors import ConfigurationError
-from asgi_refresh.jwk import thumbprint
+from asgi_refresh.jwk import generate, thumbprint
 from asgi_refresh.keys import ALGORITHMS, access_keys
 from tests.tokens import forge
 from tests.tokens.forge import KINDS, private_key, private_pem, public_bytes
@@ -379,8 +379,11 @@ def test_a_secret_is_not_generated_here(algorithm: str) -> None:
         Key.generate(algorithm)
 
 
-def test_a_generated_rsa_key_has_3072_bits() -> None:
-    assert Key.generate("PS256").signer.public.key_size == 3072
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256"])
+def test_a_generated_rsa_key_has_3072_bits(algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for, and not made: that takes a second."""
+    monkeypatch.setattr(rsa, "generate_private_key", lambda exponent, bits: (exponent, bits))
+    assert generate(algorithm) == (65537, 3072)
 
 
 # --- verify-only ----------------------------------------------------------------------------------
@@ -416,10 +419,13 @@ def test_a_shared_secret_that_does_not_say_is_for_hs256_and_its_id_is_no_hash_of
     assert (key.algorithm, key.id) == ("HS256", "oct")
 
 
-def test_the_public_half_of_a_generated_key_comes_with_it() -> None:
+def test_the_public_half_of_a_generated_key_says_what_it_is_for() -> None:
     key = Key.generate("EdDSA")
+    published = key.public_jwk() or {}
 
-    assert key.public_jwk() is not None
+    assert {name: published[name] for name in ("kid", "alg", "use", "kty", "crv")} == {
+        "kid": key.id, "alg": "EdDSA", "use": "sig", "kty": "OKP", "crv": "Ed25519",
+    }  # fmt: skip
 
 
 def test_what_is_no_key_is_named_by_the_kind_of_its_error_alone() -> None:

@@ -12,6 +12,12 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -41,6 +47,8 @@ def key_like_secrets() -> dict[str, bytes]:
         "DER public, long form": forge.public_bytes(rsa, "DER"),
         "DER public, short form": forge.public_bytes(p256, "DER"),
         "DER public, Ed25519": forge.public_bytes(ed, "DER"),
+        "DER public, PKCS #1": rsa.public_key().public_bytes(Encoding.DER, PublicFormat.PKCS1),
+        "DER private": p256.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
         "SSH, RSA": forge.public_bytes(rsa, "SSH"),
         "SSH, ECDSA": forge.public_bytes(p256, "SSH"),
         "SSH, Ed25519": forge.public_bytes(ed, "SSH"),
@@ -74,7 +82,8 @@ def test_the_size_of_a_secret_is_counted_in_bytes_and_not_in_characters() -> Non
 
 @pytest.mark.parametrize("secret", [None, 1, bytearray(b"x" * 32), ["x" * 32]])
 def test_a_secret_of_another_type_is_refused(secret: Any) -> None:
-    with pytest.raises(ConfigurationError, match="str or bytes, not"):
+    kind = type(secret).__name__
+    with pytest.raises(ConfigurationError, match=f"^a secret is str or bytes, not {kind}$"):
         secret_bytes(secret)
 
 
@@ -555,9 +564,10 @@ def test_an_error_about_a_bare_secret_never_quotes_it(secret: str) -> None:
         assert "canary" not in repr(caught.value)
 
 
-def test_an_unusable_key_is_named_by_its_id_and_algorithm() -> None:
-    with pytest.raises(ConfigurationError, match=r"key 'key-1' is not usable with ES256") as caught:
-        Key(CANARY, KID, "ES256")
+def test_an_unusable_key_is_named_by_its_id_its_algorithm_and_the_kind_of_error() -> None:
+    named = r"key 'key-1' is not usable with ES256 \(TypeError\)"
+    with pytest.raises(ConfigurationError, match=named) as caught:
+        Key(object(), KID, "ES256")
     assert "asgi_refresh[crypto]" in str(caught.value)
 
 
