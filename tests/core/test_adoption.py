@@ -187,6 +187,18 @@ def test_what_has_ended_is_never_begun_again(end: Callable[[World], Task]) -> No
     assert count > 1000
 
 
+def test_one_that_ends_while_it_begins_is_logged_as_ended() -> None:
+    world = World()
+    request = world.present()
+    while "add" not in world.stepped.calls:
+        request.send(None)
+    run(world.adoption.end_subject("alice"))
+
+    assert run(request) is None
+    entries, _ = run(world.stepped.revocations(None))
+    assert entries == [revocation(TOKEN.session_id)]
+
+
 def test_ended_before_it_began_it_never_begins() -> None:
     """Not even for the moment between two steps of another request."""
 
@@ -198,6 +210,15 @@ def test_ended_before_it_began_it_never_begins() -> None:
     for world, results in schedules(make, preemptions=12):
         assert results == [None, None]
         assert world.events == []
+
+
+def test_once_it_has_begun_it_takes_two_reads() -> None:
+    world = World()
+    run(world.present())
+    world.stepped.calls.clear()
+    run(world.present())
+
+    assert world.stepped.calls == ["get", "get"]
 
 
 def test_dropped_when_idle_it_is_not_begun_again() -> None:
@@ -302,6 +323,7 @@ def test_the_session_is_as_the_token_says() -> None:
     assert session.subject == "alice"
     assert session.claims == {"role": "admin"}
     assert (session.created_at, session.auth_time) == (NOW - DAY, 0.0)
+    assert session.last_seen == NOW
     assert session.expires_at == NOW - DAY + 90 * DAY
     assert session.idle_expires_at == NOW + 14 * DAY
     assert (session.current, session.previous, session.rotated_at) == (1, None, None)
