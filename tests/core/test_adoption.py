@@ -221,6 +221,18 @@ def test_once_it_has_begun_it_takes_two_reads() -> None:
     assert world.stepped.calls == ["get", "get"]
 
 
+def test_one_that_ends_between_the_two_reads_is_over() -> None:
+    world = World()
+    run(world.present())
+    world.stepped.calls.clear()
+    request = world.present()
+    while "get" not in world.stepped.calls:
+        request.send(None)
+    run(world.end())
+
+    assert run(request) is None
+
+
 def test_dropped_when_idle_it_is_not_begun_again() -> None:
     world = World()
     token = refresh_token(expires_at=NOW + 30 * DAY)
@@ -228,6 +240,17 @@ def test_dropped_when_idle_it_is_not_begun_again() -> None:
     run(world.stepped.purge(session.idle_expires_at))
 
     assert run(world.present(token)) is None
+
+
+@pytest.mark.parametrize("end", [World.end, World.end_subject], ids=["session", "subject"])
+def test_an_end_is_remembered_for_as_long_as_a_browser_keeps_a_cookie(
+    end: Callable[[World], Task],
+) -> None:
+    world = World()
+    run(end(world))
+    run(world.stepped.purge(NOW + 400 * DAY - 1))
+
+    assert run(world.present()) is None
 
 
 def test_a_mark_goes_when_no_token_can_be_left() -> None:

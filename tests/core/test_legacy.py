@@ -90,6 +90,15 @@ async def test_the_session_that_begins_is_told_and_labelled(earlier: Earlier) ->
     assert session.idle_expires_at == earlier.clock() + 14 * DAY
 
 
+async def test_once_its_session_has_begun_it_takes_two_reads(earlier: Earlier) -> None:
+    await earlier.is_taken()
+    earlier.store.calls.clear()
+    token = await earlier.issuer.read_refresh(b"old 1")
+    await earlier.issuer.mode.look(token, client=None)
+
+    assert earlier.store.calls == ["get", "get"]
+
+
 async def test_the_session_that_it_is_of_already_goes_on(clock: Clock) -> None:
     earlier = Earlier(clock)
     tokens = await earlier.issuer.issue("alice")
