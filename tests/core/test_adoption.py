@@ -150,8 +150,14 @@ def schedules(
         yield world, results
 
 
+def versions(world: World) -> dict[str, int]:
+    """The marks, and which version each is of."""
+    rows = world.stepped.store._sessions.values()
+    return {row.id: row.version for row in rows if row.subject[0] == "\x1f"}
+
+
 def marks(world: World) -> set[str]:
-    return {s.id for s in world.stepped.store._sessions.values() if s.subject[0] == "\x1f"}
+    return set(versions(world))
 
 
 def test_two_requests_mean_one_session_in_every_order() -> None:
@@ -251,6 +257,27 @@ def test_an_end_is_remembered_for_as_long_as_a_browser_keeps_a_cookie(
     run(world.stepped.purge(NOW + 400 * DAY - 1))
 
     assert run(world.present()) is None
+
+
+def test_what_has_ended_ends_again_without_a_write() -> None:
+    world = World()
+    run(world.adoption.end(TOKEN.session_id))
+    world.stepped.calls.clear()
+    run(world.adoption.end(TOKEN.session_id))
+
+    assert world.stepped.calls == ["get"]
+
+
+def test_a_mark_that_says_something_else_has_the_next_version() -> None:
+    world = World()
+    run(world.present())
+    run(world.adoption.end_subject("alice"))
+    before = versions(world)
+    run(world.adoption.end(TOKEN.session_id))
+    run(world.adoption.end_subject("alice"))
+
+    assert len(before) == 2
+    assert versions(world) == {mark: version + 1 for mark, version in before.items()}
 
 
 def test_a_mark_goes_when_no_token_can_be_left() -> None:

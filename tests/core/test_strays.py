@@ -101,6 +101,17 @@ async def test_a_note_outlives_the_last_of_them_by_a_margin(
     assert await strays.of("s") == {}
 
 
+async def test_a_note_that_grows_has_the_next_version(
+    strays: Strays, spy: Spy, clock: Clock
+) -> None:
+    await strays.add("s", "one", clock() + 10)
+    (before,) = spy.store._sessions.values()
+    await strays.add("s", "two", clock() + 10)
+    (after,) = spy.store._sessions.values()
+
+    assert (after.id, after.version) == (before.id, before.version + 1)
+
+
 @pytest.mark.parametrize("known", [True, False], ids=["a note", "no note yet"])
 async def test_two_that_are_given_up_at_once_are_both_known(
     strays: Strays, spy: Spy, clock: Clock, known: bool
