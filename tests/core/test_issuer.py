@@ -29,6 +29,7 @@ from asgi_refresh.errors import (
 )
 from asgi_refresh.rotating import _DEAD_MOST
 from asgi_refresh.rotation import Verdict
+from asgi_refresh.settler import Retire
 from asgi_refresh.telemetry import log_event
 from asgi_refresh.tokens import RefreshToken
 from tests.support import SECRET, Clock, Spy, make_issuer, new_session
@@ -1038,6 +1039,26 @@ async def test_what_has_been_retired_is_not_still_good(issuer: Issuer) -> None:
     await issuer.refresh(first.refresh_token, revoke_access=True)
 
     assert await issuer.mode.still_good(look) is False
+
+
+async def test_who_waited_behind_a_read_writes_without_another(issuer: Issuer, spy: Spy) -> None:
+    first = await issuer.issue("alice")
+    second = await issuer.refresh(first.refresh_token)
+    rotating = issuer.rotating
+    assert rotating is not None
+    look = await rotating.look(RefreshToken(first.session_id, 2), client=None)
+    companion = issuer.read_access(second.access_token.encode())
+    retire = functools.partial(rotating.settle, alone=True, retire=Retire(companion))
+    spy.calls.clear()
+    spy.gates["get"] = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(functools.partial(rotating.settle, look, client=None))
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(functools.partial(retire, look, client=None))
+        await anyio.wait_all_tasks_blocked()
+        spy.gates["get"].set()
+
+    assert spy.calls == ["get", "replace"]
 
 
 # --- the store fails ------------------------------------------------------------------------------

@@ -144,24 +144,20 @@ def test_a_mark_is_the_same_in_every_version() -> None:
     )
 
 
-def test_a_mark_may_be_forgotten_at_once_unless_told_otherwise() -> None:
-    assert mark_of("all").ends_at == 0.0
-
-
 def test_no_subject_is_that_of_a_mark() -> None:
-    assert not is_identifier(mark_of("all").subject)
+    assert not is_identifier(mark_of("all", until=7.0).subject)
 
 
 async def test_a_mark_is_added_once(spy: Spy) -> None:
-    assert await add_mark(spy, mark_of("all")) is True
-    assert await add_mark(spy, mark_of("all")) is False
+    assert await add_mark(spy, mark_of("all", until=7.0)) is True
+    assert await add_mark(spy, mark_of("all", until=7.0)) is False
 
 
 async def test_a_mark_that_could_not_be_added_is_an_outage(spy: Spy) -> None:
     spy.broken = {"add"}
 
     with pytest.raises(StoreUnavailable):
-        await add_mark(spy, mark_of("all"))
+        await add_mark(spy, mark_of("all", until=7.0))
 
 
 # --- with the session -----------------------------------------------------------------------------
