@@ -17,7 +17,7 @@ from .cookies import MAX_AGE
 from .devices import device_label
 from .errors import StoreUnavailable
 from .events import Client, Event, EventHook
-from .marks import MARGIN, add_mark, mark_of
+from .marks import MARGIN, add_mark, mark_id, mark_of
 from .sessions import FrozenDict, Revocation, Session
 from .store import Store
 from .tokens import RefreshToken
@@ -60,7 +60,7 @@ class Adoption:
         steps: its end marks first and deletes then.
         """
         now, created = self._clock(), False
-        mark = await self._store.get(mark_of(token.session_id).id)
+        mark = await self._store.get(mark_id(token.session_id))
         if mark is not None:
             return await self._marked(mark, token.session_id, kept)
         if now >= offered.ends_at:
@@ -94,7 +94,7 @@ class Adoption:
 
     async def _existing(self, session_id: str) -> Session | None:
         session = await self._store.get(session_id)
-        if session is None and await self._store.get(mark_of(session_id).id) is None:
+        if session is None and await self._store.get(mark_id(session_id)) is None:
             raise StoreUnavailable("a session could neither be added nor found")
         return session
 
@@ -120,7 +120,7 @@ class Adoption:
         Tokens tell whole seconds; one from this very second may be of a sign-in that follows.
         """
         now = self._clock()
-        row = replace(_cut_off_of(subject, until=now + MAX_AGE), created_at=now)
+        row = replace(mark_of(_cut_off(subject), until=now + MAX_AGE), created_at=now)
         while True:
             kept = await self._store.get(row.id)
             if kept is None:
@@ -130,7 +130,7 @@ class Adoption:
                 return
 
     async def _is_cut_off(self, subject: str, issued_at: float) -> bool:
-        cut_off = await self._store.get(_cut_off_of(subject).id)
+        cut_off = await self._store.get(mark_id(_cut_off(subject)))
         return cut_off is not None and issued_at < int(cut_off.created_at)
 
     async def _mark_begun(self, session_id: str, *, until: float) -> bool:
@@ -142,6 +142,6 @@ class Adoption:
         return mark is not None and not mark.claims.get("ended")
 
 
-def _cut_off_of(subject: str, *, until: float = 0.0) -> Session:
+def _cut_off(subject: str) -> str:
     digest = sha256(subject.encode(errors="surrogatepass")).hexdigest()
-    return mark_of(f"all {digest}", until=until)
+    return f"all {digest}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar, cast
 
 import anyio
@@ -18,21 +19,18 @@ import anyio
 T = TypeVar("T")
 
 
+@dataclass(slots=True, eq=False)
 class _Waiter(Generic[T]):
-    __slots__ = ("gone", "result", "served", "woken")
-
-    def __init__(self) -> None:
-        self.woken = anyio.Event()
-        self.gone = self.served = False
-        self.result: T | None = None
+    woken: anyio.Event = field(default_factory=anyio.Event)
+    gone: bool = False
+    served: bool = False
+    result: T | None = None
 
 
+@dataclass(slots=True, eq=False)
 class _Line(Generic[T]):
-    __slots__ = ("last", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: list[_Waiter[T]] = []
-        self.last: T | None = None
+    waiting: list[_Waiter[T]] = field(default_factory=list[_Waiter[T]])
+    last: T | None = None
 
 
 class Flight(Generic[T]):

@@ -198,7 +198,7 @@ class Issuer:
             subject is not None and not await rotating.is_of(session_id, subject)
         ):
             return False
-        return await rotating.end(session_id, subject=subject, reason="revoke", client=None)
+        return await rotating.end(session_id, subject=subject, reason="revoke")
 
     async def revoke_subject(self, subject: str, *, keep: str | None = None) -> int:
         """

@@ -49,7 +49,7 @@ class Kept:
         emit: EventHook,
         denylist: Denylist | None,
         *,
-        adopts: bool = False,
+        adopts: bool,
     ) -> None:
         self.store, self._mint, self._emit, self.denylist = store, mint, emit, denylist
         self._adoption = Adoption(

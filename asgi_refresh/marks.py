@@ -16,12 +16,17 @@ MARGIN: Final = 3600.0
 _NOBODY: Final = "\x1f"  # no subject holds a control character (`claims.is_identifier`)
 
 
-def mark_of(name: str, *, until: float = 0.0) -> Session:
-    """Return the mark of *name*, which may be forgotten at *until*."""
+def mark_id(name: str) -> str:
+    """Return the id of the mark of *name*."""
     name = f"{_NOBODY}{name}"
+    return f"{affinity(name)}m{sha256(name.encode()).hexdigest()[:27]}"
+
+
+def mark_of(name: str, *, until: float) -> Session:
+    """Return the mark of *name*, which may be forgotten at *until*."""
     return Session(
-        id=f"{affinity(name)}m{sha256(name.encode()).hexdigest()[:27]}",
-        subject=name,
+        id=mark_id(name),
+        subject=f"{_NOBODY}{name}",
         created_at=0.0,
         auth_time=0.0,
         expires_at=until,

@@ -45,7 +45,7 @@ class Rotating(Kept):
         emit: EventHook,
         denylist: Denylist | None,
         *,
-        adopts: bool = False,
+        adopts: bool,
     ) -> None:
         super().__init__(store, mint, config, emit, denylist, adopts=adopts)
         self._looks = Flight[Look]()

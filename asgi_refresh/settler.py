@@ -50,7 +50,7 @@ class Advance(Protocol):
         verdict: Verdict,
         seen: int,
         *,
-        alone: bool = False,
+        alone: bool,
     ) -> tuple[int | None, Session]:
         """See `rotation.advance`."""
         ...
@@ -78,9 +78,7 @@ class Settler:
         self._revocation, self._denylist = revocation, denylist
         self._turns = Flight[Session | None]()
 
-    async def settle(
-        self, look: Look, *, alone: bool = False, retire: Retire | None = None
-    ) -> Settled | None:
+    async def settle(self, look: Look, *, alone: bool, retire: Retire | None) -> Settled | None:
         """
         Return what the response to *look* may carry; None: the session is no more.
 
@@ -101,8 +99,8 @@ class Settler:
                 read = await self.reread(session)
             else:
                 new = replace(advanced, version=session.version + 1)
-                written, read = await self._write(session, new, revocation)
-                if written:
+                read = await self._write(session, new, revocation)
+                if read is new:
                     return Settled(generation, new, new.current != session.current)
             if read is None:
                 return None
@@ -114,27 +112,24 @@ class Settler:
 
     async def _write(
         self, old: Session, new: Session, revocation: Revocation | None
-    ) -> tuple[bool, Session | None]:
+    ) -> Session | None:
         """
-        Compare and set; return whether it took, and the session as it is after that.
+        Compare and set; return the session as it is after that: *new* itself, if it took.
 
         Callers of one session take turns; who waited behind a write does not try its own on a
         state that is known to be old.
         """
-        written = False
 
         async def turn(last: Session | None) -> Session | None:
-            nonlocal written
             known_old = last is not None and last.version > old.version
             if not known_old and await self._store.replace(old, new, revocation):
-                written = True
                 return new
             return await self._store.get(old.id)
 
         read = await self._turns.run(old.id, turn)
-        if written and revocation is not None and self._denylist is not None:
+        if read is new and revocation is not None and self._denylist is not None:
             self._denylist.note(revocation)
-        return written, read
+        return read
 
     def _retire(
         self, session: Session, generation: int, retire: Retire

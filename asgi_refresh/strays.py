@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from .marks import MARGIN, add_mark, mark_of
+from .marks import MARGIN, add_mark, mark_id, mark_of
 from .sessions import freeze
 from .store import Store
 
@@ -32,9 +32,9 @@ class Strays:
 
     async def add(self, session_id: str, stray: str, ends_at: float) -> None:
         """Note the id that stands for a token, which ends at *ends_at*."""
-        name = f"given up {session_id}"
+        name = _name_of(session_id)
         while True:
-            kept = await self._store.get(mark_of(name).id)
+            kept = await self._store.get(mark_id(name))
             known = {} if kept is None else self._alive(kept.claims)
             if stray in known:
                 return
@@ -49,9 +49,13 @@ class Strays:
 
     async def of(self, session_id: str) -> Mapping[str, float]:
         """Return the ids of those that are not over, and when each is."""
-        kept = await self._store.get(mark_of(f"given up {session_id}").id)
+        kept = await self._store.get(mark_id(_name_of(session_id)))
         return {} if kept is None else self._alive(kept.claims)
 
     def _alive(self, claims: Mapping[str, float]) -> dict[str, float]:
         now = self._clock()
         return {stray: ends_at for stray, ends_at in claims.items() if now < ends_at}
+
+
+def _name_of(session_id: str) -> str:
+    return f"given up {session_id}"

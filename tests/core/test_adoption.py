@@ -150,8 +150,14 @@ def schedules(
         yield world, results
 
 
+def versions(world: World) -> dict[str, int]:
+    """The marks, and which version each is of."""
+    rows = world.stepped.store._sessions.values()
+    return {row.id: row.version for row in rows if row.subject[0] == "\x1f"}
+
+
 def marks(world: World) -> set[str]:
-    return {s.id for s in world.stepped.store._sessions.values() if s.subject[0] == "\x1f"}
+    return set(versions(world))
 
 
 def test_two_requests_mean_one_session_in_every_order() -> None:
@@ -187,6 +193,18 @@ def test_what_has_ended_is_never_begun_again(end: Callable[[World], Task]) -> No
     assert count > 1000
 
 
+def test_one_that_ends_while_it_begins_is_logged_as_ended() -> None:
+    world = World()
+    request = world.present()
+    while "add" not in world.stepped.calls:
+        request.send(None)
+    run(world.adoption.end_subject("alice"))
+
+    assert run(request) is None
+    entries, _ = run(world.stepped.revocations(None))
+    assert entries == [revocation(TOKEN.session_id)]
+
+
 def test_ended_before_it_began_it_never_begins() -> None:
     """Not even for the moment between two steps of another request."""
 
@@ -200,6 +218,27 @@ def test_ended_before_it_began_it_never_begins() -> None:
         assert world.events == []
 
 
+def test_once_it_has_begun_it_takes_two_reads() -> None:
+    world = World()
+    run(world.present())
+    world.stepped.calls.clear()
+    run(world.present())
+
+    assert world.stepped.calls == ["get", "get"]
+
+
+def test_one_that_ends_between_the_two_reads_is_over() -> None:
+    world = World()
+    run(world.present())
+    world.stepped.calls.clear()
+    request = world.present()
+    while "get" not in world.stepped.calls:
+        request.send(None)
+    run(world.end())
+
+    assert run(request) is None
+
+
 def test_dropped_when_idle_it_is_not_begun_again() -> None:
     world = World()
     token = refresh_token(expires_at=NOW + 30 * DAY)
@@ -207,6 +246,38 @@ def test_dropped_when_idle_it_is_not_begun_again() -> None:
     run(world.stepped.purge(session.idle_expires_at))
 
     assert run(world.present(token)) is None
+
+
+@pytest.mark.parametrize("end", [World.end, World.end_subject], ids=["session", "subject"])
+def test_an_end_is_remembered_for_as_long_as_a_browser_keeps_a_cookie(
+    end: Callable[[World], Task],
+) -> None:
+    world = World()
+    run(end(world))
+    run(world.stepped.purge(NOW + 400 * DAY - 1))
+
+    assert run(world.present()) is None
+
+
+def test_what_has_ended_ends_again_without_a_write() -> None:
+    world = World()
+    run(world.adoption.end(TOKEN.session_id))
+    world.stepped.calls.clear()
+    run(world.adoption.end(TOKEN.session_id))
+
+    assert world.stepped.calls == ["get"]
+
+
+def test_a_mark_that_says_something_else_has_the_next_version() -> None:
+    world = World()
+    run(world.present())
+    run(world.adoption.end_subject("alice"))
+    before = versions(world)
+    run(world.adoption.end(TOKEN.session_id))
+    run(world.adoption.end_subject("alice"))
+
+    assert len(before) == 2
+    assert versions(world) == {mark: version + 1 for mark, version in before.items()}
 
 
 def test_a_mark_goes_when_no_token_can_be_left() -> None:
@@ -302,6 +373,7 @@ def test_the_session_is_as_the_token_says() -> None:
     assert session.subject == "alice"
     assert session.claims == {"role": "admin"}
     assert (session.created_at, session.auth_time) == (NOW - DAY, 0.0)
+    assert session.last_seen == NOW
     assert session.expires_at == NOW - DAY + 90 * DAY
     assert session.idle_expires_at == NOW + 14 * DAY
     assert (session.current, session.previous, session.rotated_at) == (1, None, None)

@@ -29,6 +29,7 @@ from asgi_refresh.errors import (
 )
 from asgi_refresh.rotating import _DEAD_MOST
 from asgi_refresh.rotation import Verdict
+from asgi_refresh.settler import Retire
 from asgi_refresh.telemetry import log_event
 from asgi_refresh.tokens import RefreshToken
 from tests.support import SECRET, Clock, Spy, make_issuer, new_session
@@ -156,6 +157,10 @@ async def test_persistent_stays_what_it_was_at_login(
 
     assert tokens.persistent is persistent
     assert (await issuer.refresh(tokens.refresh_token)).persistent is persistent
+
+
+async def test_a_login_outlives_the_browser_unless_told_otherwise(issuer: Issuer) -> None:
+    assert (await issuer.issue("alice")).persistent is True
 
 
 @pytest.mark.parametrize(
@@ -755,6 +760,39 @@ async def test_an_error_is_not_shared(clock: Clock, memory: MemoryStore) -> None
     assert sum(isinstance(answer, Tokens) for answer in answers) == 4
 
 
+async def test_parallel_callers_of_several_sessions_get_each_their_own(
+    issuer: Issuer, clock: Clock
+) -> None:
+    logins = [await issuer.issue(subject) for subject in ("alice", "bob", "carol")]
+    clock.advance(ACCESS)
+    waiting = iter(logins)
+    answers = await together(3, lambda: issuer.refresh(next(waiting).refresh_token))
+
+    def whose(tokens: Tokens) -> tuple[str, str]:
+        access = issuer.read_access(tokens.access_token.encode())
+        refresh = issuer.profile.read_refresh(tokens.refresh_token.encode())
+        return access.session_id, refresh.session_id
+
+    assert {whose(tokens) for tokens in answers} == {whose(tokens) for tokens in logins}
+
+
+async def test_parallel_looks_again_at_several_sessions_see_each_their_own(
+    issuer: Issuer,
+) -> None:
+    logins = [await issuer.issue(subject) for subject in ("alice", "bob", "carol")]
+    looks = [
+        await issuer.mode.look(RefreshToken(tokens.session_id, 1), client=None) for tokens in logins
+    ]
+    await issuer.revoke(logins[1].session_id)
+    waiting = iter(looks)
+
+    async def good() -> tuple[str, bool]:
+        look = next(waiting)
+        return look.session.subject, await issuer.mode.still_good(look)
+
+    assert dict(await together(3, good)) == {"alice": True, "bob": False, "carol": True}
+
+
 @pytest.mark.parametrize("operation", ["get", "replace"])
 async def test_when_the_first_caller_is_cancelled_the_others_are_served(
     issuer: Issuer, clock: Clock, spy: Spy, operation: str
@@ -838,6 +876,18 @@ async def test_a_session_that_ends_between_look_and_settle_gives_nothing(
     assert await issuer.mode.settle(look, client=None) is None
     assert told(events) == [("rejected", "session_ended")]
     assert await memory.get(first.session_id) is None
+
+
+@pytest.mark.parametrize("late", [0.0, 1.0])
+async def test_a_session_whose_time_is_over_meanwhile_is_told_as_ended(
+    issuer: Issuer, clock: Clock, memory: MemoryStore, events: list[Event], late: float
+) -> None:
+    first = await issuer.issue("alice")
+    look = await issuer.mode.look(RefreshToken(first.session_id, 1), client=None)
+    clock.now = (await kept(memory, first)).ends_at + late
+
+    assert await issuer.mode.settle(look, client=None) is None
+    assert events[-1] == Event("rejected", "alice", first.session_id, "session_ended")
 
 
 @pytest.mark.parametrize("verdict", ["grace", "late", "current"])
@@ -945,6 +995,35 @@ async def test_what_is_behind_a_barrier_is_not_still_good(issuer: Issuer) -> Non
     assert await issuer.mode.settle(look, client=None) is None
 
 
+async def test_the_generation_of_a_barrier_goes_out_as_the_handler_saw_it(
+    issuer: Issuer, clock: Clock
+) -> None:
+    first = await issuer.issue("alice")
+    behind = generation(issuer, (await issuer.barrier(first.session_id)).refresh_token)
+    look = await issuer.mode.look(RefreshToken(first.session_id, behind), client=None)
+
+    assert await issuer.mode.still_good(look) is True
+    grant = await issuer.mode.settle(look, client=None)
+    assert grant is not None
+    assert grant.minted is look.minted
+
+
+async def test_what_ends_with_the_session_is_still_good_and_what_outlives_it_is_not(
+    clock: Clock, memory: MemoryStore
+) -> None:
+    issuer = make_issuer(clock, store=memory)
+    await memory.add(new_session(clock, idle_expires_at=clock() + 100, expires_at=clock() + 100))
+    await memory.add(new_session(clock, "s2", idle_expires_at=clock() + 100))
+
+    ends, outlives = [
+        await issuer.mode.look(RefreshToken(session_id, 1), client=None)
+        for session_id in ("s1", "s2")
+    ]
+
+    assert await issuer.mode.still_good(ends) is True
+    assert await issuer.mode.still_good(outlives) is False
+
+
 async def test_what_has_been_overtaken_twice_is_not_still_good(
     issuer: Issuer, clock: Clock
 ) -> None:
@@ -963,6 +1042,26 @@ async def test_what_has_been_retired_is_not_still_good(issuer: Issuer) -> None:
     await issuer.refresh(first.refresh_token, revoke_access=True)
 
     assert await issuer.mode.still_good(look) is False
+
+
+async def test_who_waited_behind_a_read_writes_without_another(issuer: Issuer, spy: Spy) -> None:
+    first = await issuer.issue("alice")
+    second = await issuer.refresh(first.refresh_token)
+    rotating = issuer.rotating
+    assert rotating is not None
+    look = await rotating.look(RefreshToken(first.session_id, 2), client=None)
+    companion = issuer.read_access(second.access_token.encode())
+    retire = functools.partial(rotating.settle, alone=True, retire=Retire(companion))
+    spy.calls.clear()
+    spy.gates["get"] = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(functools.partial(rotating.settle, look, client=None))
+        await anyio.wait_all_tasks_blocked()
+        group.start_soon(functools.partial(retire, look, client=None))
+        await anyio.wait_all_tasks_blocked()
+        spy.gates["get"].set()
+
+    assert spy.calls == ["get", "replace"]
 
 
 # --- the store fails ------------------------------------------------------------------------------
@@ -1148,7 +1247,7 @@ async def test_a_reused_token_is_remembered_too(issuer: Issuer, clock: Clock, sp
 
 
 async def test_what_is_remembered_as_dead_is_bounded(issuer: Issuer, clock: Clock) -> None:
-    for number in range(_DEAD_MOST + 10):
+    for number in range(_DEAD_MOST + 1):
         with pytest.raises(RevokedTokenError):
             await issuer.mode.look(RefreshToken(str(number), 1), client=None)
     assert issuer.rotating is not None
@@ -1734,6 +1833,29 @@ async def test_within_w_the_companion_is_refused_by_its_id(issuer: Issuer, clock
     assert not await refused(issuer, third.access_token)
 
 
+async def test_a_companion_is_refused_here_at_once(issuer: Issuer, spy: Spy) -> None:
+    first = await issuer.issue("alice")
+    second = await issuer.refresh(first.refresh_token, revoke_access=True)
+    assert not await refused(issuer, second.access_token)
+    spy.calls.clear()
+    await issuer.refresh(second.refresh_token, revoke_access=second.access_token)
+
+    assert await refused(issuer, second.access_token)
+    assert spy.count("revocations") == 0
+
+
+async def test_a_retirement_stands_although_what_is_over_cannot_be_dropped(
+    issuer: Issuer, clock: Clock, spy: Spy, memory: MemoryStore
+) -> None:
+    first = await issuer.issue("alice")
+    clock.advance(3600)
+    spy.broken = {"purge"}
+    await issuer.refresh(first.refresh_token, revoke_access=True)
+
+    assert (await kept(memory, first)).access_from == 2
+    assert spy.count("purge") == 2
+
+
 async def test_a_companion_of_an_earlier_generation_needs_no_entry_of_its_own(
     issuer: Issuer, memory: MemoryStore
 ) -> None:
@@ -1808,6 +1930,16 @@ async def test_repeating_a_retirement_writes_nothing(
         await issuer.refresh(second.refresh_token, revoke_access=shown[companion])
 
     assert spy.count("replace") == 0
+
+
+async def test_a_client_that_retires_over_and_over_is_written_of_so_often_only(
+    issuer: Issuer, memory: MemoryStore
+) -> None:
+    tokens = await issuer.refresh((await issuer.issue("alice")).refresh_token, revoke_access=True)
+    for _ in range(40):
+        tokens = await issuer.refresh(tokens.refresh_token, revoke_access=tokens.access_token)
+
+    assert len((await memory.revocations(None))[0]) == 32
 
 
 async def test_the_retirement_of_a_dead_session_fails(issuer: Issuer, memory: MemoryStore) -> None:
@@ -2045,6 +2177,14 @@ async def test_a_barrier_ends_every_older_token_and_keeps_the_session(
     assert generation(issuer, second.refresh_token) == 1001
     assert events == [Event("revoked", "alice", first.session_id, "barrier")]
     assert (await issuer.refresh(second.refresh_token)).session_id == first.session_id
+
+
+async def test_a_barrier_raises_the_version_by_one(issuer: Issuer, memory: MemoryStore) -> None:
+    first = await issuer.issue("alice")
+    before = await kept(memory, first)
+    await issuer.barrier(first.session_id)
+
+    assert (await kept(memory, first)).version == before.version + 1
 
 
 async def test_a_barrier_reaches_the_other_hosts(clock: Clock, memory: MemoryStore) -> None:

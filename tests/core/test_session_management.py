@@ -181,7 +181,8 @@ async def test_a_purge_that_dropped_something_goes_on_at_the_next_login(clock: C
     assert spy.count("purge") == 1
     clock.advance(15 * 86400)
     for logins in (2, 3):
-        await issuer.issue("bob")
+        for _ in range(2):  # the second of the same moment does not
+            await issuer.issue("bob")
         assert spy.count("purge") == logins
         clock.advance(1)
     await issuer.issue("bob")

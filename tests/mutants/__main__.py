@@ -42,7 +42,8 @@ MODULES = [
     ),
     *("origins", "review", "profile", "signers", "devices", "jwt_profile", "legacy", "settings"),
     *("config", "keys", "jwk"),
-    *("rotating", "settler", "issuer", "kept", "mint", "denylist", "flight", "grants", "stateless"),
+    *("rotating", "settler", "issuer", "kept", "adoption", "strays", "marks"),
+    *("mint", "denylist", "flight", "grants", "stateless"),
     *("exchange", "inbound", "middleware", "shell", "own", "passdown", "verifying", "auth"),
     *("credentials", "double_submit", "bodies", "intents"),
 ]
