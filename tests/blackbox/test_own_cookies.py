@@ -259,7 +259,7 @@ async def test_a_cookie_of_another_name_is_none_of_ours(clock: Clock, name: str)
 async def test_a_response_with_a_cookie_of_ours_is_kept_by_nobody_whoever_wrote_it(
     clock: Clock,
 ) -> None:
-    site, response = await becomes(clock, "alice", ACCESS)
+    _, response = await becomes(clock, "alice", ACCESS)
 
     assert response.header("cache-control") == "private, no-store"
     assert response.header("vary") == "Cookie, Authorization"
