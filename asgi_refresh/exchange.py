@@ -67,7 +67,6 @@ class Exchange:
         elif intent.logout:
             await self._logout(intent)
         self._auth._intent = None
-        self._auth._state |= PENDING
 
     async def _login(self, intent: Intent, session: Session) -> None:
         shell, client, origin = self._shell, self.client, self._auth._foreign
@@ -84,7 +83,7 @@ class Exchange:
         for session_id, lasts in sessions.items():
             with contextlib.suppress(StoreUnavailable):  # told by an event; the login stands
                 await self._end(session_id, intent, "login", lasts)
-        shell.warn_insecure(self._scope, request_headers(self._scope).get(b"host", ()))
+        shell.warn_insecure(self._scope, request_headers(self._scope).get(b"host"))
         with contextlib.suppress(StoreUnavailable, ClaimsUnavailable):
             await self._end_legacy(came, "login", client)
         self._hand_out(grant, self._ended(came))
@@ -179,13 +178,13 @@ class Exchange:
 
     async def start(self, message: Message, send: Send) -> None:
         """Send the start of the response, with the cookies that are due by now."""
-        auth = self._auth
-        if message.get("status", 200) < 200:
+        auth, status = self._auth, message.get("status", 200)  # websocket.accept has none
+        if status < 200:
             await send(message)  # an interim response; nothing is settled before the final one
             return
         auth._state |= STARTED
         try:
-            ready = [await self._prepared(message)]
+            ready = [await self._prepared(message, status)]
         except AccessDeniedError as error:
             await self._answer(send, 403, str(error), [])
         except (StoreUnavailable, ClaimsUnavailable):
@@ -200,16 +199,16 @@ class Exchange:
             # Taken out of the frame: reports of a send that fails show what stands in one.
             await send(ready.pop())
 
-    async def _prepared(self, message: Message) -> Message:
+    async def _prepared(self, message: Message, status: int) -> Message:
         headers: Headers = [(name, value) for name, value in message.get("headers") or ()]
         # One look at most responses, in the place of six: 5 % of a stateless refresh.
         silent = is_silent(headers)
         spoken: Headers = [] if silent else headers
         own = Own(spoken, self._shell.goes_with, now=self._shell.issuer.clock())
-        due = await self._due(message.get("status", 101), spoken, own)
+        due = await self._due(status, spoken, own)
         cookies = own.leaves(due) if own else due
         if cookies or own:
-            merged = is_merged(self._scope.get("method", ""), message.get("status", 101))
+            merged = is_merged(self._scope.get("method", ""), status)
             headers = forbid_caching(headers, merged=merged, silent=silent)
             headers += [(b"set-cookie", value) for _, value in cookies]
         if self._signed_out:
@@ -295,6 +294,7 @@ class Exchange:
             retry = ceil(self._shell.issuer.mint.timeout)
             headers.append((b"retry-after", b"%d" % retry))
         if self._scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1013 if status == 503 else 1008})
+            # A handshake can but sign out, which nobody is denied.
+            await send({"type": "websocket.close", "code": 1013})
         else:
             await respond(send, status, text, headers)
