@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 
 from asgi_refresh import Client, Config, Cookie, Legacy, LegacyToken
-from tests.blackbox.helpers import ACCESS, DAY, REFRESH, Site, doing, given, make_site, on_paths
+from tests.blackbox.helpers import (
+    ACCESS,
+    DAY,
+    REFRESH,
+    TOMBSTONE,
+    Site,
+    doing,
+    given,
+    make_site,
+    on_paths,
+)
 from tests.support import Browser, Clock
 
 pytestmark = pytest.mark.anyio
@@ -34,20 +44,33 @@ def site_of(clock: Clock, *, outage: bool = False, **kwargs: Any) -> Site:
 
 
 @paths
-async def test_a_session_that_an_old_token_began_ends_with_a_reason_and_whose_doing_it_was(
+async def test_the_session_of_an_old_token_beside_ours_ends_and_it_is_told_why_and_by_whom(
     clock: Clock, path: str
 ) -> None:
     site = site_of(clock)
-    site.browser.put(OLD, "alice.1")
-    await site.browser.get("/")  # it begins; the cookies are lost with the next line
     other = Browser(site.browser.app, clock)
     other.put(OLD, "alice.1")
-    site.events.clear()
+    await other.get("/")
+    await site.sign_in("carol")
+    site.browser.put(OLD, "alice.1")
 
-    await other.post(f"/{path}")
+    await site.browser.post(f"/{path}")
 
     revoked = [(event.subject, event.reason, event.client) for event in site.named("revoked")]
-    assert revoked == [("alice", path, PEER)]
+    assert revoked == [("carol", path, PEER), ("alice", path, PEER)]
+
+
+@paths
+async def test_without_a_store_all_that_came_go_on_the_tombstone(clock: Clock, path: str) -> None:
+    site = site_of(clock, stored=False)
+    both = [("cookie", f"{OLD}=alice.1; {OLD}=alice.2")]
+
+    site.browser.deliver(await site.browser.send(f"/{path}", "POST", headers=both))
+
+    assert [event.reason for event in site.named("revoked")] == [path] * 2
+    for token in ("alice.1", "alice.2"):
+        kept = {OLD: token, TOMBSTONE: site.browser.values()[TOMBSTONE]}
+        assert (await site.browser.send("/", cookies=kept)).json()["subject"] is None
 
 
 async def test_an_old_token_that_is_none_is_no_hindrance(clock: Clock) -> None:
