@@ -165,7 +165,7 @@ class Exchange:
     async def finish(self) -> None:
         """The application is done: a logout that no response has carried is still one."""
         auth, intent = self._auth, self._auth._intent
-        auth._exchange = None
+        del auth._exchange  # as in `start`
         auth._intent = None if intent is None else intent.without_promises()
         if auth._intent is None:
             return
@@ -192,10 +192,9 @@ class Exchange:
             cookies = self._farewell() if failed_logout else []
             await self._answer(send, 503, "The session store is not available.", cookies)
         else:
-            if auth._intent is None:  # all is done: no `finish`
-                auth._state &= ~PENDING
-                # Nor a circle for the collector: the two made a sixth of a stateless refresh.
-                auth._exchange = None
+            auth._state &= ~PENDING  # all is done: no `finish`
+            # Nor a circle for the collector: the two made a sixth of a stateless refresh.
+            del auth._exchange
             # Taken out of the frame: reports of a send that fails show what stands in one.
             await send(ready.pop())
 
@@ -205,10 +204,9 @@ class Exchange:
         silent = is_silent(headers)
         spoken: Headers = [] if silent else headers
         own = Own(spoken, self._shell.goes_with, now=self._shell.issuer.clock())
-        due = await self._due(status, spoken, own)
-        cookies = own.leaves(due) if own else due
+        cookies = own.leaves(await self._due(status, spoken, own))
         if cookies or own:
-            merged = is_merged(self._scope.get("method", ""), status)
+            merged = is_merged(self._scope.get("method"), status)
             headers = forbid_caching(headers, merged=merged, silent=silent)
             headers += [(b"set-cookie", value) for _, value in cookies]
         if self._signed_out:
@@ -232,7 +230,8 @@ class Exchange:
             return []
         if self._cookies is not None:
             return self._cookies
-        if self.look is not None or own.sets(self._shell.access.key) is not None:
+        replaced = self.look is not None or own.sets(self._shell.access.key) is not None
+        if replaced and self._shell.guards:
             await self._give_up()
         if self.look is not None:
             if status >= 400 and not self._shell.issuer.profile.refreshes_on_error:
@@ -256,7 +255,7 @@ class Exchange:
     async def _give_up(self) -> None:
         """Let access tokens of no session, which another takes the place of, end with this one."""
         came, rotating = self._came(), self._shell.issuer.rotating
-        if self._shell.guards and rotating is not None and came.refresh is not None:
+        if rotating is not None and came.refresh is not None:
             with contextlib.suppress(StoreUnavailable):
                 await rotating.give_up(came.refresh, came.genuine)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asgi_refresh import Client, Config, Cookie, Legacy, LegacyToken
+from asgi_refresh import Auth, Client, Config, Cookie, Legacy, LegacyToken
 from tests.blackbox.helpers import (
     ACCESS,
     DAY,
@@ -24,9 +24,17 @@ pytestmark = pytest.mark.anyio
 
 PEER = Client("192.0.2.7", "test-browser")
 OLD = "old"
+
+
+def crashing(auth: Auth) -> None:
+    auth.logout()
+    raise ZeroDivisionError
+
+
 APP = on_paths(
     login=doing(lambda auth: auth.login("bob")),
     logout=doing(lambda auth: auth.logout()),
+    crash=doing(crashing),
 )
 paths = pytest.mark.parametrize("path", ["login", "logout"])
 
@@ -120,6 +128,14 @@ async def test_a_logout_that_cannot_read_the_old_token_is_answered_503(clock: Cl
 
     assert response.status == 503
     assert response.header("retry-after") is not None
+
+
+async def test_behind_a_crash_it_is_the_crash_that_is_raised(clock: Clock) -> None:
+    site = site_of(clock, outage=True)
+    site.browser.put(OLD, "alice.1")
+
+    with pytest.raises(ZeroDivisionError):
+        await site.browser.post("/crash")
 
 
 async def test_nothing_of_an_old_token_goes_on_the_tombstone_where_it_is_denied_anyway(

@@ -89,6 +89,18 @@ async def test_the_end_of_a_session_whose_access_token_is_over(clock: Clock, pat
     assert ("revoked", path) in told(site)
 
 
+@pytest.mark.parametrize("path", ["login", "logout"])
+async def test_the_end_of_each_of_two_sessions(clock: Clock, path: str) -> None:
+    site = make_site(clock, APP)
+    await site.sign_in("bob")
+    other = await site.issuer.issue("carol")
+    site.browser.put("__Host-refresh", other.refresh_token)
+    site.events.clear()
+    await site.browser.post(f"/{path}")
+
+    assert told(site).count(("revoked", path)) == 2
+
+
 async def test_a_login_that_ends_all_sessions(clock: Clock) -> None:
     def change_password(auth: Any) -> None:
         auth.logout(everywhere=True)

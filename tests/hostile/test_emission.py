@@ -168,6 +168,16 @@ async def test_a_response_with_our_cookies_may_be_kept_by_nobody(
     assert (response.header("expires"), response.header("pragma")) == (None, None)
 
 
+@pytest.mark.parametrize(("method", "said"), [("HEAD", "no-store"), ("GET", None)])
+async def test_the_answer_to_head_is_merged_into_what_a_cache_has_too(
+    clock: Clock, method: str, said: str | None
+) -> None:
+    response = await refreshed(clock, answering(), method)
+
+    assert len(response.set_cookies) == 2
+    assert response.header("cdn-cache-control") == said
+
+
 @pytest.mark.parametrize("headers", SHARED)
 @pytest.mark.parametrize("action", ["login", "logout"])
 async def test_a_login_or_logout_goes_out_on_any_response(
