@@ -229,6 +229,17 @@ async def test_a_response_to_a_request_that_nobody_asked_about_does_not_vary(clo
     assert (await client.get("/")).headers == []
 
 
+@pytest.mark.parametrize("signed_in", [True, False])
+async def test_nor_does_one_that_was_looked_at_closely(clock: Clock, signed_in: bool) -> None:
+    issuer = make_issuer(clock, store=MemoryStore())
+    client = browser(issuer, clock, answering())
+    if signed_in:
+        fill(client, await issuer.issue("alice"))
+
+    for headers in ([], [("authorization", "Basic x")]):
+        assert (await client.post("/", headers=headers)).headers == []
+
+
 @pytest.mark.parametrize(
     "asks",
     [
