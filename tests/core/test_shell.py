@@ -28,7 +28,7 @@ PLAIN = "; Path=/; Secure; HttpOnly; SameSite=Lax"
 
 
 def make_shell(
-    clock: Clock, *, stored: bool = True, legacy: Legacy | None = None, **config: Any
+    clock: Clock, *, stored: bool = True, legacy: Any = None, **config: Any
 ) -> tuple[Shell[Any], list[Event]]:
     events: list[Event] = []
     issuer = make_issuer(
@@ -120,7 +120,7 @@ def test_the_double_submit_token_goes_with_the_access_token_and_lasts_as_the_ses
 
 @pytest.mark.parametrize(("more", "told"), [(0, 0), (1, 1)])
 def test_a_line_of_more_than_1900_bytes_is_told_of_once(clock: Clock, more: int, told: int) -> None:
-    shell, events = make_shell(clock)
+    shell, events = make_shell(clock, csrf_cookie=CSRF_COOKIE)
     rest = len(b"__Host-refresh=; Max-Age=1209600" + PLAIN.encode())
     for _ in range(2):
         shell.cookies(grant(shell, new_session(clock), b"r" * (1900 - rest + more)))
@@ -222,6 +222,22 @@ def test_it_is_sent_where_the_refresh_cookie_is(clock: Clock) -> None:
     [(name, line)] = shell.burial(ended(1))
     assert name == b"at-ended"
     assert b"; Path=/;" in line
+
+
+def test_secure_cookies_on_plain_http_are_told_of_once_and_others_never(clock: Clock) -> None:
+    shell, events = make_shell(clock)
+    plain = {name: Cookie(name, secure=False) for name in ("a", "r")}
+    open_shell, none = make_shell(clock, access_cookie=plain["a"], refresh_cookie=plain["r"])
+
+    for host in ([b"app.example"], [b"localhost"], [b"other.example"]):
+        shell.warn_insecure({"scheme": "https"}, host)
+        open_shell.warn_insecure({"scheme": "http"}, host)
+    assert events == none == []
+    for host in ([b"localhost"], [b"app.example"], [b"other.example"]):
+        shell.warn_insecure({"scheme": "http"}, host)
+
+    expected = "http on host 'app.example': is the proxy's scheme passed on?"
+    assert [(e.name, e.detail) for e in events] == [("insecure_cookie", expected)]
 
 
 def test_the_token_of_a_cookie_tells_its_name(clock: Clock) -> None:
@@ -365,6 +381,22 @@ def test_our_own_origin_and_a_trusted_one_are_not_foreign(clock: Clock) -> None:
     assert foreign(shell, "http", origin=b"https://app.example") is None
     assert foreign(shell, "http", origin=b"https://spa.example") is None
     assert foreign(shell, "http") is not None
+
+
+def test_a_request_of_ours_behind_a_proxy_that_rewrites_the_host_is_known_by_fetch_metadata(
+    clock: Clock,
+) -> None:
+    shell, _ = make_shell(clock)
+
+    assert foreign(shell, "http", sec_fetch_site=b"same-origin") is None
+    assert foreign(shell, "http", sec_fetch_site=b"cross-site") is not None
+
+
+def test_a_request_without_any_header_is_not_foreign_and_such_a_handshake_is(clock: Clock) -> None:
+    shell, _ = make_shell(clock)
+
+    assert shell.foreign_origin({"type": "http", "method": "POST"}, {}) is None
+    assert shell.foreign_origin({"type": "websocket"}, {}) == "missing"
 
 
 def test_a_refusal_says_whose_request_it_was_and_what_to_do(clock: Clock) -> None:
