@@ -103,11 +103,13 @@ async def test_a_cookie_of_another_user_that_is_over_signs_nobody_out(clock: Clo
     assert site.named("revoked") == []
 
 
-@pytest.mark.parametrize("value", ["", "x", "a.b.c"])
+@pytest.mark.parametrize("value", ["", "x", "a.b.c", "x={}", "{}=", '"{}"'])
 async def test_a_cookie_that_is_no_token_signs_nobody_out(clock: Clock, value: str) -> None:
     site = make_site(clock)
     await site.sign_in("alice")
-    site.browser.app = answering(site, sets(ACCESS, value), sets(REFRESH, value))
+    bob = await site.issuer.issue("bob")
+    written = {ACCESS: value.format(bob.access_token), REFRESH: value.format(bob.refresh_token)}
+    site.browser.app = answering(site, *(sets(*pair) for pair in written.items()))
 
     await site.browser.post("/")
 

@@ -240,6 +240,19 @@ def test_secure_cookies_on_plain_http_are_told_of_once_and_others_never(clock: C
     assert [(e.name, e.detail) for e in events] == [("insecure_cookie", expected)]
 
 
+@pytest.mark.parametrize(("host", "called"), [([], "''"), ([b"\xe9"], r"'\xe9'")])
+def test_without_a_scheme_it_is_plain_http_whatever_the_host_is_called(
+    clock: Clock, host: list[bytes], called: str
+) -> None:
+    """That is ASGI's default, and the words go into a log."""
+    shell, events = make_shell(clock)
+
+    shell.warn_insecure({}, host)
+
+    [event] = events
+    assert event.detail == f"http on host {called}: is the proxy's scheme passed on?"
+
+
 def test_the_token_of_a_cookie_tells_its_name(clock: Clock) -> None:
     shell, _ = make_shell(clock)
     session = new_session(clock)
