@@ -64,7 +64,7 @@ def forbid_caching(headers: Headers, *, merged: bool = False, silent: bool = Fal
     return kept
 
 
-def is_merged(method: str, status: int) -> bool:
+def is_merged(method: str | None, status: int) -> bool:
     """
     Return whether a cache adds the response's headers to those that it has, keeping the others.
 

@@ -67,7 +67,6 @@ class Exchange:
         elif intent.logout:
             await self._logout(intent)
         self._auth._intent = None
-        self._auth._state |= PENDING
 
     async def _login(self, intent: Intent, session: Session) -> None:
         shell, client, origin = self._shell, self.client, self._auth._foreign
@@ -84,7 +83,7 @@ class Exchange:
         for session_id, lasts in sessions.items():
             with contextlib.suppress(StoreUnavailable):  # told by an event; the login stands
                 await self._end(session_id, intent, "login", lasts)
-        shell.warn_insecure(self._scope, request_headers(self._scope).get(b"host", ()))
+        shell.warn_insecure(self._scope, request_headers(self._scope).get(b"host"))
         with contextlib.suppress(StoreUnavailable, ClaimsUnavailable):
             await self._end_legacy(came, "login", client)
         self._hand_out(grant, self._ended(came))
@@ -166,7 +165,7 @@ class Exchange:
     async def finish(self) -> None:
         """The application is done: a logout that no response has carried is still one."""
         auth, intent = self._auth, self._auth._intent
-        auth._exchange = None
+        del auth._exchange  # as in `start`
         auth._intent = None if intent is None else intent.without_promises()
         if auth._intent is None:
             return
@@ -179,13 +178,13 @@ class Exchange:
 
     async def start(self, message: Message, send: Send) -> None:
         """Send the start of the response, with the cookies that are due by now."""
-        auth = self._auth
-        if message.get("status", 200) < 200:
+        auth, status = self._auth, message.get("status", 200)  # websocket.accept has none
+        if status < 200:
             await send(message)  # an interim response; nothing is settled before the final one
             return
         auth._state |= STARTED
         try:
-            ready = [await self._prepared(message)]
+            ready = [await self._prepared(message, status)]
         except AccessDeniedError as error:
             await self._answer(send, 403, str(error), [])
         except (StoreUnavailable, ClaimsUnavailable):
@@ -193,23 +192,21 @@ class Exchange:
             cookies = self._farewell() if failed_logout else []
             await self._answer(send, 503, "The session store is not available.", cookies)
         else:
-            if auth._intent is None:  # all is done: no `finish`
-                auth._state &= ~PENDING
-                # Nor a circle for the collector: the two made a sixth of a stateless refresh.
-                auth._exchange = None
+            auth._state &= ~PENDING  # all is done: no `finish`
+            # Nor a circle for the collector: the two made a sixth of a stateless refresh.
+            del auth._exchange
             # Taken out of the frame: reports of a send that fails show what stands in one.
             await send(ready.pop())
 
-    async def _prepared(self, message: Message) -> Message:
+    async def _prepared(self, message: Message, status: int) -> Message:
         headers: Headers = [(name, value) for name, value in message.get("headers") or ()]
         # One look at most responses, in the place of six: 5 % of a stateless refresh.
         silent = is_silent(headers)
         spoken: Headers = [] if silent else headers
         own = Own(spoken, self._shell.goes_with, now=self._shell.issuer.clock())
-        due = await self._due(message.get("status", 101), spoken, own)
-        cookies = own.leaves(due) if own else due
+        cookies = own.leaves(await self._due(status, spoken, own))
         if cookies or own:
-            merged = is_merged(self._scope.get("method", ""), message.get("status", 101))
+            merged = is_merged(self._scope.get("method"), status)
             headers = forbid_caching(headers, merged=merged, silent=silent)
             headers += [(b"set-cookie", value) for _, value in cookies]
         if self._signed_out:
@@ -233,7 +230,8 @@ class Exchange:
             return []
         if self._cookies is not None:
             return self._cookies
-        if self.look is not None or own.sets(self._shell.access.key) is not None:
+        replaced = self.look is not None or own.sets(self._shell.access.key) is not None
+        if replaced and self._shell.guards:
             await self._give_up()
         if self.look is not None:
             if status >= 400 and not self._shell.issuer.profile.refreshes_on_error:
@@ -257,7 +255,7 @@ class Exchange:
     async def _give_up(self) -> None:
         """Let access tokens of no session, which another takes the place of, end with this one."""
         came, rotating = self._came(), self._shell.issuer.rotating
-        if self._shell.guards and rotating is not None and came.refresh is not None:
+        if rotating is not None and came.refresh is not None:
             with contextlib.suppress(StoreUnavailable):
                 await rotating.give_up(came.refresh, came.genuine)
 
@@ -295,6 +293,7 @@ class Exchange:
             retry = ceil(self._shell.issuer.mint.timeout)
             headers.append((b"retry-after", b"%d" % retry))
         if self._scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1013 if status == 503 else 1008})
+            # A handshake can but sign out, which nobody is denied.
+            await send({"type": "websocket.close", "code": 1013})
         else:
             await respond(send, status, text, headers)

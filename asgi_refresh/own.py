@@ -63,8 +63,9 @@ class Own:
             if refresh is not None:
                 return issuer.profile.read_refresh(refresh)
         with contextlib.suppress(InvalidTokenError):
-            token = None if access is None else issuer.read_access(access)
-            return token if token is not None and issuer.clock() < token.expires_at else None
+            if access is not None:
+                token = issuer.read_access(access)
+                return token if issuer.clock() < token.expires_at else None
         return None
 
     def leaves(self, due: Cookies) -> Cookies:

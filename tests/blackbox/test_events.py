@@ -59,6 +59,67 @@ async def test_a_logout(clock: Clock, path: str, reason: str) -> None:
     assert ("revoked", reason) in told(site)
 
 
+@pytest.mark.parametrize("config", [Config(), Config(revocation="refresh")])
+async def test_a_logout_names_who_it_was(clock: Clock, config: Config) -> None:
+    site = make_site(clock, APP, config=config)
+    await site.sign_in("alice")
+    await site.browser.post("/logout")
+
+    assert [event.subject for event in site.named("revoked")] == ["alice"]
+
+
+async def test_so_does_one_without_a_store(clock: Clock) -> None:
+    site = make_site(clock, APP, stored=False)
+    await site.sign_in("alice")
+    await site.browser.post("/logout")
+
+    assert [(event.subject, event.reason) for event in site.named("revoked")] == [
+        ("alice", "logout")
+    ]
+    assert told(site) == [("revoked", "logout")]
+
+
+@pytest.mark.parametrize("path", ["login", "logout"])
+async def test_the_end_of_a_session_whose_access_token_is_over(clock: Clock, path: str) -> None:
+    site = make_site(clock, APP)
+    await site.sign_in("bob")
+    site.browser.drop("__Host-access")
+    await site.browser.post(f"/{path}")
+
+    assert ("revoked", path) in told(site)
+
+
+@pytest.mark.parametrize("path", ["login", "logout"])
+async def test_the_end_of_each_of_two_sessions(clock: Clock, path: str) -> None:
+    site = make_site(clock, APP)
+    await site.sign_in("bob")
+    other = await site.issuer.issue("carol")
+    site.browser.put("__Host-refresh", other.refresh_token)
+    site.events.clear()
+    await site.browser.post(f"/{path}")
+
+    assert told(site).count(("revoked", path)) == 2
+
+
+async def test_a_login_that_ends_all_sessions(clock: Clock) -> None:
+    def change_password(auth: Any) -> None:
+        auth.logout(everywhere=True)
+        auth.login("alice")
+
+    site = make_site(clock, doing(change_password))
+    await site.sign_in("alice")
+    await site.browser.post("/")
+
+    assert ("revoked", "everywhere") in told(site)
+
+
+async def test_a_login_from_another_origin(clock: Clock) -> None:
+    site = make_site(clock, APP)
+    await site.browser.post("/login", headers=[("origin", "https://evil.example")])
+
+    assert told(site) == [("cross_origin", "login")]
+
+
 async def test_a_refresh(clock: Clock) -> None:
     site = make_site(clock, APP)
     await site.sign_in("alice")

@@ -71,6 +71,14 @@ async def test_what_another_site_sends_without_our_cookies_clears_nothing(clock:
     assert response.header("set-cookie") is None
 
 
+async def test_a_login_that_is_refused_clears_nothing(clock: Clock) -> None:
+    site = make_site(clock, config=CLEARS, load_claims=lambda _session: None)
+
+    response = await site.browser.post("/login")
+
+    assert (response.status, response.header("clear-site-data")) == (403, None)
+
+
 @pytest.mark.parametrize("directive", ["cookies", "*", "Cache", "", "cache\r\nx: y"])
 def test_what_would_not_do_is_refused(directive: str) -> None:
     with pytest.raises(ConfigurationError, match="clear_site_data"):

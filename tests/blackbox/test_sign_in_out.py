@@ -486,6 +486,23 @@ async def test_after_the_response_has_started_it_is_too_late(
 
 
 @pytest.mark.parametrize("act", [login, logout])
+async def test_after_a_response_that_carries_a_login_has_started_it_is_too_late(
+    clock: Clock, act: Act
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        login(Auth.of(scope))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        with pytest.raises(RuntimeError, match="too late"):
+            act(Auth.of(scope))
+        await send({"type": "http.response.body"})
+
+    site = make_site(clock, app)
+
+    assert given(await site.browser.post("/")) == {ACCESS, REFRESH}
+    assert len(site.named("issued")) == 1
+
+
+@pytest.mark.parametrize("act", [login, logout])
 async def test_after_the_request_it_is_too_late(clock: Clock, act: Act) -> None:
     kept: list[Auth] = []
     site = make_site(clock, doing(kept.append))
@@ -1905,6 +1922,30 @@ async def test_secure_cookies_over_plain_http_are_told_of_once(
     events = site.named("insecure_cookie")
     assert len(events) == told
     assert all(event.detail is not None and host in event.detail for event in events)
+
+
+async def test_a_request_without_a_host_is_told_of_too(clock: Clock) -> None:
+    """HTTP/1.0 has none."""
+    site = make_site(clock, doing(login), scheme="http")
+    scope = site.browser.scope("/", "POST")
+    scope["headers"] = []
+
+    messages = await messages_of(site.browser.app, scope)
+
+    assert messages[0]["status"] == 200
+    [event] = site.named("insecure_cookie")
+    assert event.detail == "http on host '': is the proxy's scheme passed on?"
+
+
+async def test_a_server_that_names_no_scheme_speaks_plain_http(clock: Clock) -> None:
+    """That is ASGI's default."""
+    site = make_site(clock, doing(login))
+    scope = site.browser.scope("/", "POST")
+    del scope["scheme"]
+
+    await messages_of(site.browser.app, scope)
+
+    assert len(site.named("insecure_cookie")) == 1
 
 
 # --- why a request is anonymous -------------------------------------------------------------------

@@ -168,6 +168,16 @@ async def test_a_response_with_our_cookies_may_be_kept_by_nobody(
     assert (response.header("expires"), response.header("pragma")) == (None, None)
 
 
+@pytest.mark.parametrize(("method", "said"), [("HEAD", "no-store"), ("GET", None)])
+async def test_the_answer_to_head_is_merged_into_what_a_cache_has_too(
+    clock: Clock, method: str, said: str | None
+) -> None:
+    response = await refreshed(clock, answering(), method)
+
+    assert len(response.set_cookies) == 2
+    assert response.header("cdn-cache-control") == said
+
+
 @pytest.mark.parametrize("headers", SHARED)
 @pytest.mark.parametrize("action", ["login", "logout"])
 async def test_a_login_or_logout_goes_out_on_any_response(
@@ -217,6 +227,17 @@ async def test_a_response_to_a_request_that_nobody_asked_about_does_not_vary(clo
     client = fill(browser(issuer, clock, answering()), await issuer.issue("alice"))
 
     assert (await client.get("/")).headers == []
+
+
+@pytest.mark.parametrize("signed_in", [True, False])
+async def test_nor_does_one_that_was_looked_at_closely(clock: Clock, signed_in: bool) -> None:
+    issuer = make_issuer(clock, store=MemoryStore())
+    client = browser(issuer, clock, answering())
+    if signed_in:
+        fill(client, await issuer.issue("alice"))
+
+    for headers in ([], [("authorization", "Basic x")]):
+        assert (await client.post("/", headers=headers)).headers == []
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,7 @@ async def test_a_login_that_cannot_be_kept_is_503_and_sets_nothing(clock: Clock)
 
     assert (response.status, response.set_cookies) == (503, [])
     assert int(response.header("retry-after") or 0) >= 1
+    assert response.body == b"The session store is not available."
 
 
 async def test_nothing_of_the_application_follows_the_503(clock: Clock) -> None:
