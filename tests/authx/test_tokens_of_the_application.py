@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asgi_refresh import MemoryStore, RefreshMiddleware
+from asgi_refresh import Cookie, MemoryStore, RefreshMiddleware
 from asgi_refresh.compat.authx import authx_issuer
 from asgi_refresh.endpoints import SessionsEndpoint
 from tests.authx.site import (
@@ -338,3 +338,22 @@ async def test_what_is_too_long_to_be_read_here_is_not_passed_down(
     await Browser(RefreshMiddleware(app, site.issuer), clock).get("/", headers=[(by, value)])
 
     assert seen == ([b"other=1"] if by == "cookie" else [])
+
+
+# --- the double-submit token ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", [LIFETIME, OVER], ids=["good", "due"])
+@fronts
+async def test_the_double_submit_token_is_that_of_the_applications_tokens(
+    clock: RealClock, front: Any, left: float
+) -> None:
+    """Where it is asked for here, too: AuthX itself looks at it only after a refresh."""
+    cookie = Cookie("csrf", http_only=False)
+    site = await signed_in(clock, front, left=left, settings={"csrf_cookie": cookie})
+    token = site.csrf()
+
+    without = await site.browser.send("/public", "POST")
+    answer = await site.browser.post("/public", headers=[token])
+
+    assert (without.status, answer.status) == (403, 200)
