@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from asgi_refresh import Auth, MemoryStore, RefreshMiddleware
+from asgi_refresh import Auth, Config, MemoryStore, RefreshMiddleware
 from tests.hostile.tools import (
     ACCESS,
     FOREIGN,
@@ -717,6 +717,25 @@ async def test_a_request_without_a_client_or_an_extensions_key_is_served(clock: 
     sent = await run(wrapped(issuer), scope)
 
     assert json.loads(sent[1]["body"])["reason"] == "invalid_token"
+
+
+@pytest.mark.parametrize("path", ["/", "/exempt", "/excluded"])
+async def test_without_a_root_path_a_path_is_the_whole_one(clock: Clock, path: str) -> None:
+    config = Config(cross_origin_exempt=["/exempt"], exclude=["/excluded"])
+    issuer = make_issuer(clock, store=MemoryStore(), config=config)
+    app = Recorder()
+    scope = http(path, headers=[both(await issuer.issue("alice"))])
+    clock.advance(3600)
+    del scope["root_path"]
+
+    if path == "/excluded":
+        with pytest.raises(LookupError):
+            await run(wrapped(issuer, app), scope)
+    else:
+        await run(wrapped(issuer, app), scope)
+        assert (app.subject, app.reason) == (
+            ("alice", None) if path == "/" else (None, "exempt_path")
+        )
 
 
 async def test_auth_is_shown_where_starlette_looks(clock: Clock) -> None:
