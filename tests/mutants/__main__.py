@@ -43,7 +43,7 @@ MODULES = [
     *("origins", "review", "profile", "signers", "devices", "jwt_profile", "legacy", "settings"),
     *("config", "keys", "jwk"),
     *("rotating", "settler", "issuer", "kept", "mint", "denylist", "flight", "grants", "stateless"),
-    *("exchange", "inbound", "middleware", "shell", "own", "passdown", "turned_away"),
+    *("exchange", "inbound", "middleware", "shell", "own", "passdown"),
     *("verifying", "auth", "credentials", "double_submit", "bodies", "intents"),
 ]
 # Those that need no server, no browser and no second process; of both event loops asyncio will do.
