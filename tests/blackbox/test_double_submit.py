@@ -68,7 +68,7 @@ async def test_an_unsafe_request_repeats_the_token(clock: Clock, stored: bool, m
     site = await signed_in(clock, stored=stored)
     token = site.browser.values()[CSRF]
 
-    without = await site.browser.request("/", method)
+    without = await site.browser.request("/", method, headers=[("sec-fetch-site", "same-origin")])
     wrong = await site.browser.request("/", method, headers=header(token[::-1]))
     right = await site.browser.request("/", method, headers=header(token))
 

@@ -709,6 +709,25 @@ async def test_a_second_fetch_site_header_counts_whatever_its_case_and_however_w
     assert first["status"] == 403
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [(b"Origin", b"https://app.example"), (b"Host", b"app.example")]
+)
+@pytest.mark.parametrize(("times", "status"), [(1, 200), (2, 403)])
+async def test_a_header_that_says_where_from_comes_once(
+    clock: Clock, name: bytes, value: bytes, times: int, status: int
+) -> None:
+    issuer = make_issuer(clock, store=MemoryStore())
+    alice = await issuer.issue("alice")
+    app = wrapped(issuer)
+    await said(app, both(alice))
+    scope = http(method="POST")
+    scope["headers"] = [both(alice), (b"sec-fetch-site", b"same-origin"), *[(name, value)] * times]
+
+    [first, *_] = await run(app, scope)
+
+    assert first["status"] == status
+
+
 async def test_a_request_without_a_client_or_an_extensions_key_is_served(clock: Clock) -> None:
     issuer = make_issuer(clock, store=MemoryStore())
     scope = http(headers=[cookie_line((REFRESH, "x.1.y"))], client=None)
