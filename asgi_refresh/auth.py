@@ -218,7 +218,7 @@ class Auth:
             raise RuntimeError("a WebSocket cannot sign anybody in: login() in an HTTP request")
         mint = self._shell.issuer.mint
         session = mint.session(subject, claims, persistent=persistent, device=device)
-        self._intend(login=session, elevate=False, claims=None)
+        self._intend(login=session)
         self._token = mint.access(session, cast("FrozenDict", session.claims)).token
         self._how = BY_COOKIE
 
@@ -265,7 +265,7 @@ class Auth:
         if everywhere and self._shell.issuer.rotating is None:
             raise StoreRequiredError("logout(everywhere=True) needs a store")
         everywhere = everywhere or (self._intent is not None and self._intent.everywhere)
-        self._intend(login=None, elevate=False, claims=None, logout=True, everywhere=everywhere)
+        self._intend(login=None, elevate=False, logout=True, everywhere=everywhere)
         self._token, self._how = None, LOGGED_OUT
 
     async def commit(self) -> None:

@@ -64,9 +64,9 @@ def request_headers(scope: Scope) -> Headers:
     return Headers(scope["headers"])
 
 
-def cookie_header(headers: Mapping[bytes, Sequence[bytes]]) -> bytes:
+def cookie_header(headers: Headers) -> bytes:
     """Return all Cookie headers as one: HTTP/2 and 3 split it (RFC 9113, 8.2.3)."""
-    return b"; ".join(headers.get(b"cookie", ()))
+    return b"; ".join(headers.get(b"cookie"))
 
 
 def client_of(scope: Scope, headers: Mapping[bytes, Sequence[bytes]]) -> Client:
@@ -79,9 +79,9 @@ def client_of(scope: Scope, headers: Mapping[bytes, Sequence[bytes]]) -> Client:
     )
 
 
-def bearer_token(headers: Mapping[bytes, Sequence[bytes]]) -> bytes | None:
+def bearer_token(headers: Headers) -> bytes | None:
     """Return the token of the one `Authorization: Bearer` header (RFC 6750, 2.1), or None."""
-    values = headers.get(b"authorization", ())
+    values = headers.get(b"authorization")
     match = _BEARER.match(values[0]) if len(values) == 1 else None
     return match[1] if match else None
 

@@ -106,13 +106,12 @@ class Inbound:
         self._issuer.emit(Event("cross_origin", reason=reason, detail=text, client=client))
         return CrossOriginRefused(text)
 
-    async def _check_double_submit(self, token: AccessToken | RefreshToken) -> None:
+    async def _check_double_submit(self, token: AccessToken) -> None:
         """Refuse an unsafe request that does not repeat the double-submit token of its session."""
         config = self._issuer.config
         if config.csrf_cookie is None or self._scope.get("method", "GET") in SAFE_METHODS:
             return
-        claims = token.payload if isinstance(token, AccessToken) else FrozenDict()
-        expected = self._issuer.profile.csrf_tokens(token.session_id, claims)
+        expected = self._issuer.profile.csrf_tokens(token.session_id, token.payload)
         presented, self.receive = await repeated(self._headers, self.receive, config)
         if not accepts(expected, presented):
             text = f"Refused: no {config.csrf_header} of this session, in the header or the form."
@@ -229,9 +228,10 @@ class Inbound:
             if error.reason in OVER and credentials.legacy:
                 return await self._by_legacy(credentials, error.reason)
             return self._not_refreshed(credentials, access, error.reason)
-        await self._check_double_submit(token)  # now: tokens of a dead session refuse no sign-in
+        # Not before: tokens of a dead session refuse no sign-in.
+        await self._check_double_submit(look.minted.token)
         auth = self._auth(look.minted.token, BY_REFRESH)
-        auth._state |= PENDING
+        auth._state = PENDING
         exchange = self._shell.exchange(auth)
         exchange.look, exchange._client = look, client
         refresh, access_name = self._shell.refresh.key, self._shell.access.key
@@ -269,7 +269,7 @@ class Inbound:
         auth = self._auth(None, anonymous(reason))
         carried = shell.deletable.intersection(credentials.names)
         if reason in OVER and carried and is_top_level_navigation(self._headers):
-            auth._state |= PENDING
+            auth._state = PENDING
             shell.exchange(auth).dead = carried
         return auth
 

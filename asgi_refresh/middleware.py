@@ -105,7 +105,7 @@ class RefreshMiddleware:
             # A plain function that returns a coroutine: one frame less on every message.
             if message["type"] in _STARTS:
                 return start(message, send, auth)
-            return send(message) if auth._state < REPLACED else _dropped()
+            return _dropped() if auth._state & REPLACED else send(message)
 
         try:
             await self.app(scope, receive, forward)

@@ -44,7 +44,7 @@ def _patterns(scheme: bytes) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
     """Return what a header with a token of *scheme* looks like, and what names that anywhere."""
     names = b"|".join(re.escape(name) for name in (b"bearer", scheme) if name)
     alone = b"" if scheme else b"?"
-    token = rb"(?:(?:%b) +)%b([0-9A-Za-z._~+/=-]+) *\Z" % (names, alone)
+    token = rb"(?:(?:%b) +)%b([0-9a-z._~+/=-]+) *\Z" % (names, alone)
     # What Python's str.split() splits at.
     named = rb"(?:%b)[\s\x1c-\x1f\x85\xa0]" % names
     return re.compile(token, re.IGNORECASE), re.compile(named, re.IGNORECASE)
@@ -71,10 +71,12 @@ def sessions_in(shell: Shell[Any], headers: Headers) -> dict[str, float]:
     names = (b"authorization", hyphens(profile.header[0])) if shell.guards else ()
     found: list[AccessToken | RefreshToken] = []
     for name in headers:
-        raw = _token_in(headers[name], profile.header[1]) if hyphens(name) in names else None
-        for read in (shell.issuer.read_access, profile.read_refresh) if raw else ():
+        if hyphens(name) not in names:
+            continue
+        raw = _token_in(headers[name], profile.header[1]) or b""
+        for read in (shell.issuer.read_access, profile.read_refresh):
             with suppress(InvalidTokenError):
-                found.append(read(raw or b""))
+                found.append(read(raw))
     return Credentials(genuine=tuple(found)).sessions
 
 

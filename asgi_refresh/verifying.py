@@ -103,5 +103,5 @@ class VerifierMiddleware:
     def _auth(self, token: AccessToken | None, how: How) -> Auth:
         auth = Auth.__new__(Auth)
         auth._token, auth._how, auth._state = token, how, 0
-        auth._shell, auth._scope, auth._cookie = cast("Shell", self), None, b""
+        auth._shell, auth._scope = cast("Shell", self), None
         return auth

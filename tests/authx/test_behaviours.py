@@ -94,6 +94,28 @@ async def test_A1235_the_lists_of_AuthX_say_which_requests_refresh(
         assert given(response) == (BOTH if asked in renewed else set()), asked
 
 
+@pytest.mark.parametrize(("path", "names"), [("/public", set()), ("/v1/public", BOTH)])
+async def test_A1_the_lists_name_paths_below_the_root_path(
+    clock: RealClock, path: str, names: set[str]
+) -> None:
+    lists = {"JWT_IMPLICIT_REFRESH_ROUTE_EXCLUDE": [path]}
+    site = await signed_in(clock, "stored", left=NEAR, **lists)
+
+    response = await site.browser.get("/v1/public", scope={"root_path": "/v1"})
+
+    assert given(response) == names
+
+
+@pytest.mark.parametrize(("kind", "sent"), [("INCLUDE", "accept"), ("EXCLUDE", "close")])
+async def test_A3_a_handshake_counts_as_a_get(clock: RealClock, kind: str, sent: str) -> None:
+    lists = {f"JWT_IMPLICIT_REFRESH_METHOD_{kind}": ["GET"]}
+    site = await signed_in(clock, "stored", left=OVER, **lists)
+
+    messages = await site.browser.websocket("/ws")
+
+    assert messages[0]["type"] == f"websocket.{sent}"
+
+
 @fronts
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_A4_every_other_path_and_method_is_on(

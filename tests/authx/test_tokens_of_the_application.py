@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from asgi_refresh import MemoryStore, RefreshMiddleware
+from asgi_refresh import Client, Cookie, MemoryStore, RefreshMiddleware
 from asgi_refresh.compat.authx import authx_issuer
 from asgi_refresh.endpoints import SessionsEndpoint
+from asgi_refresh.tokens import MAX_TOKEN
 from tests.authx.site import (
     ACCESS,
     CSRF_REFRESH,
@@ -338,3 +339,153 @@ async def test_what_is_too_long_to_be_read_here_is_not_passed_down(
     await Browser(RefreshMiddleware(app, site.issuer), clock).get("/", headers=[(by, value)])
 
     assert seen == ([b"other=1"] if by == "cookie" else [])
+
+
+# --- what reaches an application ------------------------------------------------------------------
+
+
+async def passed(site: Site, *headers: tuple[str, str]) -> list[tuple[str, str]]:
+    """Those of *headers* that are there behind the middleware."""
+    seen: list[tuple[str, str]] = []
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        seen.extend((name.decode(), value.decode("latin-1")) for name, value in scope["headers"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    assert site.issuer is not None
+    browser = Browser(RefreshMiddleware(app, site.issuer), site.clock)
+    await browser.send(headers=headers, cookies={})
+    return [pair for pair in seen if pair[0] not in ("host", "user-agent")]
+
+
+X_TOKEN = {"JWT_TOKEN_LOCATION": ["headers", "cookies"], "JWT_HEADER_NAME": "X-Token"}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "spelling"),
+    [
+        *(("Bearer", text) for text in ("Bearer {}", "bearer {}", "BEARER {}", "Bearer   {}  ")),
+        *(("JWT", text) for text in ("JWT {}", "jwt {}", "Bearer {}")),
+        *(("", text) for text in ("{}", "{} ", "Bearer {}")),
+    ],
+)
+async def test_a_good_token_reaches_it_as_it_is_spelt(
+    clock: RealClock, scheme: str, spelling: str
+) -> None:
+    site = await signed_in(clock, "stored", JWT_HEADER_TYPE=scheme, **X_TOKEN)
+    header = ("x-token", spelling.format(site.browser.values()[ACCESS]))
+
+    assert await passed(site, header) == [header]
+
+
+async def test_no_token_reaches_it_whose_session_cannot_be_asked_for(clock: RealClock) -> None:
+    site = await signed_in(clock, "stored", settings={"revocation": "always"}, **X_TOKEN)
+    header = ("x-token", f"Bearer {site.browser.values()[ACCESS]}")
+    assert await passed(site, header) == [header]
+
+    async def away(*_arguments: Any) -> None:
+        raise OSError
+
+    site.store.revocations = away
+    assert await passed(site, header) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Basic dXNlcjpwYXNz", "Digest a=b, c=d", "Bearer garbage", "Bearer " + "x" * MAX_TOKEN],
+    ids=lambda value: value[:10],
+)
+@pytest.mark.parametrize("name", ["authorization", "x-token"])
+async def test_what_is_plainly_none_reaches_it(clock: RealClock, name: str, value: str) -> None:
+    site = await signed_in(clock, "stored", **X_TOKEN)
+
+    assert await passed(site, (name, value)) == [(name, value)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", "Basic", "Basic Bearer x", "Basic bearer\x1cx", "Basic JWT\xa0x", "Basic jwt x"),
+        *("JWT x y", "JWT " + "x" * (MAX_TOKEN + 1)),
+    ],
+    ids=lambda value: value[:15],
+)
+@pytest.mark.parametrize("name", ["authorization", "x-token"])
+async def test_what_some_readers_may_take_for_one_does_not(
+    clock: RealClock, name: str, value: str
+) -> None:
+    site = await signed_in(clock, "stored", JWT_HEADER_TYPE="JWT", **X_TOKEN)
+
+    assert await passed(site, (name, value)) == []
+
+
+@pytest.mark.parametrize("names", [("x-token", "x-token"), ("x-token", "X-Token")])
+async def test_two_of_the_header_do_not(clock: RealClock, names: tuple[str, str]) -> None:
+    site = await signed_in(clock, "stored", **X_TOKEN)
+    value = f"Bearer {site.browser.values()[ACCESS]}"
+
+    assert await passed(site, *((name, value) for name in names), ("x-a", "b")) == [("x-a", "b")]
+
+
+@pytest.mark.parametrize("name", ["x-token", "x_token", "X_Token"])
+@pytest.mark.parametrize("kind", [ACCESS, REFRESH])
+async def test_a_refused_token_does_not_under_any_name_that_wsgi_takes_for_it(
+    clock: RealClock, name: str, kind: str
+) -> None:
+    site, copy = await ended(clock, **X_TOKEN)
+
+    assert await passed(site, (name, f"Bearer {copy.values()[kind]}"), ("x-a", "b")) == [
+        ("x-a", "b")
+    ]
+
+
+@pytest.mark.parametrize("alive", [True, False])
+async def test_beside_a_good_bearer_token_only_a_living_refresh_cookie_does(
+    clock: RealClock, alive: bool
+) -> None:
+    site, copy = await ended(clock, JWT_TOKEN_LOCATION=["headers", "cookies"])
+    bob = Browser(site.browser.app, clock)
+    await site.sign_in("bob", bob)
+    bearer = ("authorization", f"Bearer {bob.values()[ACCESS]}")
+    cookie = f"{REFRESH}={(bob if alive else copy).values()[REFRESH]}"
+
+    assert await passed(site, bearer, ("cookie", f"{cookie}; a=b")) == [
+        bearer,
+        ("cookie", f"{cookie}; a=b" if alive else "a=b"),
+    ]
+
+
+async def test_a_theft_that_a_look_finds_is_told_with_whose_request_it_was(
+    clock: RealClock,
+) -> None:
+    site = await signed_in(clock, "stored")
+    thief = site.browser.fork()
+    for _ in range(2):
+        clock.advance(HOUR)
+        await site.browser.get("/me")
+    thief.put(ACCESS, site.auth.create_access_token("alice"))
+
+    await thief.get("/me")
+
+    [reused] = site.named("reused")
+    assert reused.client == Client("192.0.2.7", "test-browser")
+
+
+# --- the double-submit token ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", [LIFETIME, OVER], ids=["good", "due"])
+@fronts
+async def test_the_double_submit_token_is_that_of_the_applications_tokens(
+    clock: RealClock, front: Any, left: float
+) -> None:
+    """Where it is asked for here, too: AuthX itself looks at it only after a refresh."""
+    cookie = Cookie("csrf", http_only=False)
+    site = await signed_in(clock, front, left=left, settings={"csrf_cookie": cookie})
+    token = site.csrf()
+
+    without = await site.browser.send("/public", "POST")
+    answer = await site.browser.post("/public", headers=[token])
+
+    assert (without.status, answer.status) == (403, 200)

@@ -10,6 +10,7 @@ import pytest
 
 from asgi_refresh import (
     Auth,
+    Client,
     Config,
     Cookie,
     Issuer,
@@ -67,7 +68,7 @@ async def test_an_unsafe_request_repeats_the_token(clock: Clock, stored: bool, m
     site = await signed_in(clock, stored=stored)
     token = site.browser.values()[CSRF]
 
-    without = await site.browser.request("/", method)
+    without = await site.browser.request("/", method, headers=[("sec-fetch-site", "same-origin")])
     wrong = await site.browser.request("/", method, headers=header(token[::-1]))
     right = await site.browser.request("/", method, headers=header(token))
 
@@ -75,6 +76,8 @@ async def test_an_unsafe_request_repeats_the_token(clock: Clock, stored: bool, m
     assert right.json()["subject"] == "alice"
     assert [(e.name, e.reason) for e in site.events] == [("cross_origin", "double_submit")] * 2
     assert token not in str(site.events)
+    assert {event.client for event in site.events} == {Client("192.0.2.7", "test-browser")}
+    assert b"no X-CSRF-Token of this session" in wrong.body
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])

@@ -9,7 +9,7 @@ import pytest
 from asgi_refresh import Client, Config
 from tests.support import Clock
 
-from .helpers import HOUR, Site, doing, make_site, on_paths
+from .helpers import ACCESS, HOUR, REFRESH, Site, doing, make_site, on_paths
 
 pytestmark = pytest.mark.anyio
 
@@ -155,3 +155,64 @@ async def test_claims_that_are_refused(clock: Clock) -> None:
     await site.browser.get("/")
 
     assert ("revoked", "claims_refused") in told(site)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_token_that_is_none(clock: Clock, method: str) -> None:
+    site = make_site(clock)
+    site.browser.put(ACCESS, "garbage")
+    await site.browser.request("/", method)
+
+    assert told(site) == [("rejected", "invalid_token")]
+
+
+@pytest.mark.parametrize("name", [ACCESS, REFRESH])
+async def test_a_session_that_has_ended_is_named(clock: Clock, name: str) -> None:
+    """By an access token with the subject, too; a refresh token does not know it."""
+    site = make_site(clock)
+    session_id = await site.sign_in("alice")
+    raw = site.browser.values()[name]
+    await site.issuer.revoke(session_id)
+    clock.advance(2)
+    site.events.clear()
+
+    await site.browser.send(cookies={name: raw})
+
+    [event] = site.events
+    assert event.client == PEER
+    assert (event.subject, event.session_id) == ("alice" if name == ACCESS else None, session_id)
+
+
+async def test_a_token_beside_a_good_one_is_told_with_whose_request_it_was(clock: Clock) -> None:
+    site = make_site(clock)
+    session_id = await site.sign_in("alice")
+    site.browser.put(REFRESH, "garbage")
+
+    await site.browser.get("/")
+
+    [event] = site.events
+    assert (event.reason, event.subject, event.session_id) == ("invalid_token", "alice", session_id)
+
+
+@pytest.mark.parametrize(
+    ("scope", "client"),
+    [
+        ({"client": None}, Client(None, "test-browser")),
+        ({"client": ("2001:db8::1", 1)}, Client("2001:db8::1", "test-browser")),
+        ({"headers": []}, Client("192.0.2.7", None)),
+        ({"headers": [(b"User-Agent", b"x" * 300)]}, Client("192.0.2.7", "x" * 200)),
+        ({"headers": [(b"user-agent", b"\xe4")]}, Client("192.0.2.7", "\\xe4")),
+        ({"headers": [(b"user-agent", b"a"), (b"user-agent", b"b")]}, Client("192.0.2.7", "a")),
+    ],
+    ids=["no address", "IPv6", "no agent", "a long agent", "beyond ASCII", "two agents"],
+)
+async def test_who_is_at_the_other_end(clock: Clock, scope: dict[str, Any], client: Client) -> None:
+    site = make_site(clock)
+    if "headers" in scope:
+        garbage = (b"cookie", f"{ACCESS}=garbage".encode())
+        scope = {"headers": [*scope["headers"], garbage]}
+    site.browser.put(ACCESS, "garbage")
+
+    await site.browser.send(scope=scope)
+
+    assert [event.client for event in site.events] == [client]

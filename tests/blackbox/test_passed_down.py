@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from asgi_refresh import Config, Cookie
-from tests.blackbox.helpers import ACCESS, HOUR, REFRESH, Site, make_site
-from tests.support import Browser, Clock, Response
+from asgi_refresh.tokens import MAX_TOKEN
+from tests.blackbox.helpers import ACCESS, HOUR, MINUTE, REFRESH, Site, make_site
+from tests.support import Browser, Clock, Response, answer
 
 pytestmark = pytest.mark.anyio
 
+LIFETIME = 10 * MINUTE  # of an access token
 PLAIN = Config(access_cookie=Cookie("access"), refresh_cookie=Cookie("refresh"))
 
 
@@ -117,17 +119,60 @@ async def test_what_is_no_token_is_left_to_the_application(clock: Clock) -> None
     assert names(response) == [ACCESS, REFRESH]
 
 
-async def test_so_is_a_token_that_has_expired(clock: Clock) -> None:
+@pytest.mark.parametrize("wait", [LIFETIME, HOUR], ids=["just now", "long ago"])
+async def test_so_is_a_token_that_has_expired(clock: Clock, wait: float) -> None:
+    """Nobody is asked whether it was revoked before."""
     site = make_site(clock)
-    await site.sign_in(persistent=False)
-    site.browser.jar[ACCESS].expires_at = None
-    site.browser.drop(REFRESH)
-    clock.advance(HOUR)
+    await site.sign_in()
+    raw = site.browser.values()[ACCESS]
+    clock.advance(wait)
 
-    response = await site.browser.get("/")
+    response = await site.browser.send(cookies={ACCESS: raw})
 
     assert response.json()["reason"] == "expired_token"
     assert names(response) == [ACCESS]
+    assert site.store.calls == []
+
+
+@pytest.mark.parametrize("wait", [LIFETIME, HOUR], ids=["just now", "long ago"])
+async def test_so_is_an_expired_one_whose_session_could_not_be_asked_for(
+    clock: Clock, wait: float
+) -> None:
+    site = make_site(clock)
+    await site.sign_in()
+    clock.advance(wait)
+    site.store.broken.add("*")
+
+    response = await site.browser.send()
+
+    assert response.json()["reason"] == "store_unavailable"
+    assert names(response) == [ACCESS]
+
+
+@pytest.mark.parametrize(("size", "passed"), [(MAX_TOKEN, [ACCESS]), (MAX_TOKEN + 1, [])])
+async def test_garbage_longer_than_any_token_is_not(
+    clock: Clock, size: int, passed: list[str]
+) -> None:
+    site = make_site(clock)
+
+    assert names(await site.browser.send(cookies={ACCESS: "x" * size})) == passed
+
+
+@pytest.mark.parametrize("scheme", ["", "Bearer ", "Bearer Bearer ", "JWT "])
+async def test_a_bearer_token_that_cannot_be_asked_for_is_not(clock: Clock, scheme: str) -> None:
+    seen: list[bytes] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend(name for name, _ in scope["headers"])
+        await answer(send)
+
+    site = make_site(clock, app, config=Config(revocation="always"))
+    tokens = await site.issuer.issue("alice")
+    site.store.broken.add("*")
+
+    await site.browser.get("/", headers=[("authorization", scheme + tokens.access_token)])
+
+    assert b"authorization" not in seen
 
 
 async def test_where_cookies_are_ignored_they_are_not_there(clock: Clock) -> None:
@@ -140,6 +185,7 @@ async def test_where_cookies_are_ignored_they_are_not_there(clock: Clock) -> Non
 
     assert response.json()["reason"] == "exempt_path"
     assert names(response) == ["state"]
+    assert site.events == []
 
 
 async def test_a_refresh_token_that_was_not_asked_for_stays(clock: Clock) -> None:

@@ -1331,6 +1331,31 @@ async def test_where_every_request_asks_an_outage_is_anonymous(clock: Clock) -> 
     assert before.json()["subject"] == "alice"
     assert response.json()["reason"] == "store_unavailable"
     assert response.set_cookies == []
+    assert [(e.reason, e.subject) for e in site.events][-1] == ("store_unavailable", "alice")
+
+
+async def test_a_revocation_elsewhere_bites_once_the_answer_at_hand_is_too_old(
+    clock: Clock,
+) -> None:
+    site = make_site(clock)
+    other = make_site(clock, store=Gates(site.store.store))
+    session_id = await site.sign_in("alice")
+    await site.browser.get("/")
+    await other.issuer.revoke(session_id)
+    clock.advance(1)
+
+    assert (await site.browser.get("/")).json()["reason"] == "session_ended"
+
+
+async def test_in_an_outage_no_good_token_is_passed_down_and_garbage_is(clock: Clock) -> None:
+    site = make_site(clock, config=Config(revocation="always"))
+    await site.sign_in("alice")
+    site.browser.put(REFRESH, "garbage")
+    site.store.broken.add("revocations")
+
+    response = await site.browser.get("/")
+
+    assert response.json()["cookie_headers"] == [f"{REFRESH}=garbage"]
 
 
 async def test_where_every_request_asks_a_revocation_bites_at_once(clock: Clock) -> None:

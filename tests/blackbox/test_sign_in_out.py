@@ -723,6 +723,16 @@ async def test_a_logout_ends_the_session_of_a_bearer_and_those_of_the_cookies(
     assert [await alive(site, subject) for subject in ("alice", "carol", "dave")] == [0, 0, 0]
 
 
+async def test_a_logout_ends_no_session_of_a_header_that_is_not_looked_at(clock: Clock) -> None:
+    site = make_site(clock, doing(logout), config=Config(bearer=False))
+    tokens = await site.issuer.issue("dave")
+    await site.sign_in("alice")
+
+    await site.browser.post("/", headers=[("authorization", f"Bearer {tokens.access_token}")])
+
+    assert [await alive(site, subject) for subject in ("alice", "dave")] == [0, 1]
+
+
 async def test_a_logout_on_an_exempt_path_ends_no_session_of_the_cookies_it_ignores(
     clock: Clock,
 ) -> None:

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from asgi_refresh import Auth, MemoryStore, RefreshMiddleware
+from asgi_refresh import Auth, Config, MemoryStore, RefreshMiddleware
 from tests.hostile.tools import (
     ACCESS,
     FOREIGN,
@@ -709,6 +709,25 @@ async def test_a_second_fetch_site_header_counts_whatever_its_case_and_however_w
     assert first["status"] == 403
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [(b"Origin", b"https://app.example"), (b"Host", b"app.example")]
+)
+@pytest.mark.parametrize(("times", "status"), [(1, 200), (2, 403)])
+async def test_a_header_that_says_where_from_comes_once(
+    clock: Clock, name: bytes, value: bytes, times: int, status: int
+) -> None:
+    issuer = make_issuer(clock, store=MemoryStore())
+    alice = await issuer.issue("alice")
+    app = wrapped(issuer)
+    await said(app, both(alice))
+    scope = http(method="POST")
+    scope["headers"] = [both(alice), (b"sec-fetch-site", b"same-origin"), *[(name, value)] * times]
+
+    [first, *_] = await run(app, scope)
+
+    assert first["status"] == status
+
+
 async def test_a_request_without_a_client_or_an_extensions_key_is_served(clock: Clock) -> None:
     issuer = make_issuer(clock, store=MemoryStore())
     scope = http(headers=[cookie_line((REFRESH, "x.1.y"))], client=None)
@@ -717,6 +736,25 @@ async def test_a_request_without_a_client_or_an_extensions_key_is_served(clock: 
     sent = await run(wrapped(issuer), scope)
 
     assert json.loads(sent[1]["body"])["reason"] == "invalid_token"
+
+
+@pytest.mark.parametrize("path", ["/", "/exempt", "/excluded"])
+async def test_without_a_root_path_a_path_is_the_whole_one(clock: Clock, path: str) -> None:
+    config = Config(cross_origin_exempt=["/exempt"], exclude=["/excluded"])
+    issuer = make_issuer(clock, store=MemoryStore(), config=config)
+    app = Recorder()
+    scope = http(path, headers=[both(await issuer.issue("alice"))])
+    clock.advance(3600)
+    del scope["root_path"]
+
+    if path == "/excluded":
+        with pytest.raises(LookupError):
+            await run(wrapped(issuer, app), scope)
+    else:
+        await run(wrapped(issuer, app), scope)
+        assert (app.subject, app.reason) == (
+            ("alice", None) if path == "/" else (None, "exempt_path")
+        )
 
 
 async def test_auth_is_shown_where_starlette_looks(clock: Clock) -> None:

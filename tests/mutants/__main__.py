@@ -51,6 +51,7 @@ MODULES = [
 TESTS = [
     *("tests/pure", "tests/core", "tests/tokens", "tests/scenarios", "tests/blackbox"),
     *("tests/hostile", "tests/attacks", "tests/endpoints", "tests/verifier", "tests/migration"),
+    "tests/authx",
 ]
 PYTEST = [
     *("--capture=no", "-p", "no:terminal", "-p", "no:cacheprovider", "-k", "not trio"),
