@@ -121,7 +121,10 @@ class RefreshMiddleware:
         Else what finds out who it is, with the Cookie header if nothing else can say. Nothing is
         decided here that `Inbound` would decide otherwise.
         """
-        headers: Headers = scope["headers"]
+        try:
+            headers: Headers = scope["headers"]
+        except KeyError:  # ASGI asks for them; tests of applications often do without
+            headers = scope["headers"] = []
         plain = type(headers) is list and scope["type"] == "http"
         cookie = _only_cookies(scope, headers, self._most) if plain else None
         if cookie is None or (self._closer and self._shell.looks_closer(scope)):

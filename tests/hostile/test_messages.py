@@ -91,6 +91,20 @@ async def warm(clock: Clock, app: Any) -> tuple[Any, dict[str, Any]]:
     return wrapped(issuer, app), http(headers=[both(tokens)])
 
 
+# --- request headers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", [http(), websocket()], ids=["http", "websocket"])
+async def test_a_request_without_any_is_anonymous(clock: Clock, scope: dict[str, Any]) -> None:
+    """ASGI asks for them, and other people's tests call an application without (Starlette's do)."""
+    del scope["headers"]
+    recorder = Recorder()
+
+    await run(wrapped(make_issuer(clock, store=MemoryStore()), recorder), scope)
+
+    assert (recorder.runs, recorder.subject) == (1, None)
+
+
 # --- response headers ---------------------------------------------------------------------------
 
 
