@@ -123,8 +123,8 @@ class RefreshMiddleware:
         """
         try:
             headers: Headers = scope["headers"]
-        except KeyError:  # ASGI asks for them; tests of applications often do without
-            headers = scope["headers"] = []
+        except KeyError:
+            return Inbound(self._shell, scope, receive)
         plain = type(headers) is list and scope["type"] == "http"
         cookie = _only_cookies(scope, headers, self._most) if plain else None
         if cookie is None or (self._closer and self._shell.looks_closer(scope)):
@@ -224,12 +224,12 @@ def _only_cookies(scope: Scope, headers: Headers, most: int) -> bytes | None:
 
     One that came split goes on in one piece: some frameworks read the first part only.
     """
-    cookie, split = b"", False
+    cookie, split = b"", None
     for name, field in headers:
         if len(name) in _TELLING_LENGTHS:
             name = name.lower()  # noqa: PLW2901
             if name == b"cookie":
-                cookie, split = (cookie + b"; " + field, True) if cookie else (field, False)
+                cookie, split = (field, False) if split is None else (cookie + b"; " + field, True)
                 if len(cookie) > most:
                     return None
             elif name == b"authorization":

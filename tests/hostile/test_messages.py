@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from asgi_refresh import Auth, MemoryStore, RefreshMiddleware
+from asgi_refresh import Auth, Event, MemoryStore, RefreshMiddleware
 from tests.hostile.tools import (
     ACCESS,
     FOREIGN,
@@ -103,6 +103,24 @@ async def test_a_request_without_any_is_anonymous(clock: Clock, scope: dict[str,
     await run(wrapped(make_issuer(clock, store=MemoryStore()), recorder), scope)
 
     assert (recorder.runs, recorder.subject) == (1, None)
+
+
+async def test_what_can_be_read_once_is_still_there_for_the_application(clock: Clock) -> None:
+    """Of `headers`, each pair of them and `client` ASGI says that they are iterable, no more."""
+    told: list[Event] = []
+    issuer = make_issuer(clock, store=MemoryStore(), on_event=told.append)
+    scope = http(headers=[(b"x-app", b"1"), both(await issuer.issue("alice"))])
+    wanted = list(scope["headers"])
+    scope |= {"headers": map(iter, wanted), "client": iter(scope["client"])}
+    clock.advance(3600)
+    recorder = Recorder()
+
+    await run(wrapped(issuer, recorder), scope)
+
+    assert recorder.subject == "alice"
+    assert [tuple(pair) for pair in recorder.seen["headers"]][:2] == wanted[:2]
+    assert tuple(recorder.seen["client"]) == ("192.0.2.7", 51234)
+    assert [event.client.address for event in told if event.client] == ["192.0.2.7"]
 
 
 # --- response headers ---------------------------------------------------------------------------

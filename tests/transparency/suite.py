@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from tests.processes import ROOT, folder
 
@@ -58,7 +58,7 @@ def unpacked(path: Path) -> Path:
 
 
 def run(tests: Path, where: str) -> Outcomes:
-    """Run the tests in the folder *tests* with the middleware *where*, and return what came of it."""
+    """Run the tests in the folder *tests* the middleware being *where*; return what came."""
     report = tests / f"report-{where}.xml"
     environment = {
         **os.environ,
@@ -76,12 +76,12 @@ def run(tests: Path, where: str) -> Outcomes:
 def read(report: str) -> Outcomes:
     """Return what a JUnit *report* says, by test."""
     found = {}
-    for case in ElementTree.fromstring(report).iter("testcase"):
+    for case in ET.fromstring(report).iter("testcase"):
         found[f"{case.get('classname')}::{case.get('name')}"] = _outcome(case)
     return found
 
 
-def _outcome(case: ElementTree.Element) -> Outcome:
+def _outcome(case: ET.Element) -> Outcome:
     counts = [int(p.get("value", 0)) for p in case.iter("property") if p.get("name") == PASSED]
     for tag, word in (("error", "error"), ("failure", "failed"), ("skipped", "skipped")):
         child = case.find(tag)
@@ -97,7 +97,8 @@ def differences(plain: Outcomes, wrapped: Outcomes) -> Iterator[str]:
         before, after = plain.get(name), wrapped.get(name)
         words = [one.word if one else "not run" for one in (before, after)]
         if words[0] != words[1]:
-            yield f"{name}: {words[0]}, and behind the middleware {words[1]}: {after and after.told}"
+            told = after.told if after else ""
+            yield f"{name}: {words[0]}, and behind the middleware {words[1]}: {told}"
 
 
 def main() -> int:

@@ -1,9 +1,9 @@
 """
 A pytest plugin for other people's test suites: their applications run behind `RefreshMiddleware`.
 
-Where is said by the environment: `outside`, around what `TestClient` is given; `inside`, as the last
-`add_middleware` of every `Starlette`; anything else, nowhere. Each test says in a property of its
-JUnit report how many requests and handshakes came through.
+Where is said by the environment: `outside`, around what `TestClient` is given; `inside`, as the
+last `add_middleware` of every `Starlette`; anything else, nowhere. Each test says in a property of
+its JUnit report how many requests and handshakes came through.
 """
 
 from __future__ import annotations
