@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from math import inf
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -19,7 +19,7 @@ from .events import Client
 from .issuer import Issuer
 from .tokens import MAX_TOKEN, AccessToken, RefreshToken
 
-Scope: TypeAlias = Mapping[str, Any]
+Scope: TypeAlias = MutableMapping[str, Any]
 T = TypeVar("T", bound=OfSession)
 
 _MOST = 64  # values of one name that are looked at where a session is to be ended
@@ -37,8 +37,8 @@ class Headers(Mapping[bytes, Sequence[bytes]]):
 
     __slots__ = ("_pairs",)
 
-    def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        self._pairs = pairs if isinstance(pairs, list | tuple) else list(pairs)
+    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs
 
     def get(self, name: bytes, default: Any = ()) -> Any:
         """Return the values of *name*, in their order; *default* without one."""
@@ -60,7 +60,14 @@ class Headers(Mapping[bytes, Sequence[bytes]]):
 
 
 def request_headers(scope: Scope) -> Headers:
-    """Return the headers of *scope*."""
+    """
+    Return the headers of *scope*, where they are a list of pairs from now on.
+
+    ASGI lets both be any iterable, which may be read once. Without `headers`, which it asks for and
+    tests of applications leave out, there are none.
+    """
+    if type(scope.get("headers")) is not list:
+        scope["headers"] = [(name, value) for name, value in scope.get("headers", ())]
     return Headers(scope["headers"])
 
 
@@ -71,6 +78,8 @@ def cookie_header(headers: Headers) -> bytes:
 
 def client_of(scope: Scope, headers: Mapping[bytes, Sequence[bytes]]) -> Client:
     """Return who is at the other end."""
+    if not isinstance(scope.get("client"), list | tuple | None):
+        scope["client"] = tuple(scope["client"])  # as with headers, any iterable will do
     peer = scope.get("client")
     agent = headers.get(b"user-agent")
     return Client(

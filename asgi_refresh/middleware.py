@@ -121,7 +121,10 @@ class RefreshMiddleware:
         Else what finds out who it is, with the Cookie header if nothing else can say. Nothing is
         decided here that `Inbound` would decide otherwise.
         """
-        headers: Headers = scope["headers"]
+        try:
+            headers: Headers = scope["headers"]
+        except KeyError:
+            return Inbound(self._shell, scope, receive)
         plain = type(headers) is list and scope["type"] == "http"
         cookie = _only_cookies(scope, headers, self._most) if plain else None
         if cookie is None or (self._closer and self._shell.looks_closer(scope)):
@@ -221,20 +224,19 @@ def _only_cookies(scope: Scope, headers: Headers, most: int) -> bytes | None:
 
     One that came split goes on in one piece: some frameworks read the first part only.
     """
-    cookie, split = None, False
+    cookie, split = b"", None
     for name, field in headers:
         if len(name) in _TELLING_LENGTHS:
             name = name.lower()  # noqa: PLW2901
             if name == b"cookie":
-                split = cookie is not None
-                cookie = field if cookie is None else cookie + b"; " + field
+                cookie, split = (field, False) if split is None else (cookie + b"; " + field, True)
                 if len(cookie) > most:
                     return None
             elif name == b"authorization":
                 return None
     if split:
-        scope["headers"] = replaced(headers, b"cookie", cookie or b"")
-    return cookie or b""
+        scope["headers"] = replaced(headers, b"cookie", cookie)
+    return cookie
 
 
 def _holds(cookie: bytes, names: Iterable[bytes]) -> bool:

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -1625,6 +1625,7 @@ PLAIN = st.lists(
 
 @FUZZ
 @given(headers=PLAIN, method=st.sampled_from(["GET", "POST"]), warm=st.booleans())
+@example(headers=[(b"cookie", b""), (b"cookie", b"a=b")], method="GET", warm=False)
 async def test_the_short_way_and_the_careful_way_come_to_one_verdict(
     headers: list[tuple[bytes, bytes]], method: str, warm: bool
 ) -> None:

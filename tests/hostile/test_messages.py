@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from asgi_refresh import Auth, Config, MemoryStore, RefreshMiddleware
+from asgi_refresh import Auth, Config, Event, MemoryStore, RefreshMiddleware
 from tests.hostile.tools import (
     ACCESS,
     FOREIGN,
@@ -89,6 +89,38 @@ async def warm(clock: Clock, app: Any) -> tuple[Any, dict[str, Any]]:
     tokens = await issuer.issue("alice")
     await issuer.authenticate(tokens.access_token)
     return wrapped(issuer, app), http(headers=[both(tokens)])
+
+
+# --- request headers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", [http(), websocket()], ids=["http", "websocket"])
+async def test_a_request_without_any_is_anonymous(clock: Clock, scope: dict[str, Any]) -> None:
+    """ASGI asks for them, and other people's tests call an application without (Starlette's do)."""
+    del scope["headers"]
+    recorder = Recorder()
+
+    await run(wrapped(make_issuer(clock, store=MemoryStore()), recorder), scope)
+
+    assert (recorder.runs, recorder.subject) == (1, None)
+
+
+async def test_what_can_be_read_once_is_still_there_for_the_application(clock: Clock) -> None:
+    """Of `headers`, each pair of them and `client` ASGI says that they are iterable, no more."""
+    told: list[Event] = []
+    issuer = make_issuer(clock, store=MemoryStore(), on_event=told.append)
+    scope = http(headers=[(b"x-app", b"1"), both(await issuer.issue("alice"))])
+    wanted = list(scope["headers"])
+    scope |= {"headers": map(iter, wanted), "client": iter(scope["client"])}
+    clock.advance(3600)
+    recorder = Recorder()
+
+    await run(wrapped(issuer, recorder), scope)
+
+    assert recorder.subject == "alice"
+    assert [tuple(pair) for pair in recorder.seen["headers"]][:2] == wanted[:2]
+    assert tuple(recorder.seen["client"]) == ("192.0.2.7", 51234)
+    assert [event.client.address for event in told if event.client] == ["192.0.2.7"]
 
 
 # --- response headers ---------------------------------------------------------------------------

@@ -185,6 +185,17 @@ async def test_a_websocket_has_its_auth_too(clock: Clock) -> None:
     assert seen == ["alice"]
 
 
+async def test_a_request_without_headers_is_anonymous(clock: Clock) -> None:
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(Auth.of(scope).subject)
+
+    await behind(clock, app)({"type": "http", "path": "/"}, None, None)  # type: ignore[arg-type]
+
+    assert seen == [None]
+
+
 async def test_lifespan_passes_through(clock: Clock) -> None:
     given: tuple[Any, ...] = ({"type": "lifespan"}, object(), object())
     seen = []

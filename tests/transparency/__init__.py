@@ -1,0 +1,1 @@
+"""What `make transparency` runs: other people's tests, validators and applications, behind ours."""
