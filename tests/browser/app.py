@@ -43,9 +43,9 @@ CONFIG = replace(
 )
 DEMO_CONFIG = replace(
     DEMO,
-    access_lifetime=timedelta(seconds=5),
-    refresh_before=timedelta(seconds=2.5),  # the page asks every two seconds
-    rotation_grace=timedelta(seconds=1.2),
+    access_lifetime=timedelta(seconds=4),
+    refresh_before=timedelta(seconds=2),  # the page asks every second
+    rotation_grace=timedelta(seconds=1),
     leeway=timedelta(0),
 )
 

@@ -412,7 +412,8 @@ function draw() {
   plot.since = now() + server.ahead - past;
   plot.t0 = events[0]?.at ?? now() + server.ahead;
   plot.moving = svg("g", {}, ...moving(events));
-  const root = svg("svg", { width, height, role: "img", "aria-labelledby": "picture-title picture-text" },
+  const root = svg("svg", { width, height, role: "img", "aria-labelledby": "picture-title",
+    "aria-describedby": "picture-text" },
     svg("title", { id: "picture-title" }, "Timeline of the tokens and of every refresh"),
     svg("desc", { id: "picture-text" }, inWords(events)),
     ...axis(narrow ? 10 : 5, past, ahead, height), plot.moving,
@@ -537,7 +538,7 @@ async function readStores() {
     const note = make("span", { className: `soft ${missing === null ? "" : "missing"}`, id: `about-${name}`,
       textContent: text });
     radio.setAttribute("aria-describedby", note.id);
-    return make("label", {}, radio, make("span", { textContent: label }), note);
+    return make("div", { className: "choice" }, make("label", {}, radio, label), note);
   });
   $("stores").replaceChildren($("stores").querySelector("legend"), ...options);
 }
