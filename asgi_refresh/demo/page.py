@@ -1,5 +1,5 @@
 """
-The page: one HTML file, one style sheet, one script, all of this package.
+The page: one HTML file, one style sheet, two modules of script, all of this package.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _TYPES = {
     "demo.html": "text/html; charset=utf-8",
     "demo.css": "text/css; charset=utf-8",
     "demo.js": "text/javascript; charset=utf-8",
+    "timeline.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
 NAMES = tuple(_TYPES)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -73,7 +73,7 @@ async def _why_no_redis(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         where = f"{parts.hostname}:{parts.port or 6379}"
-        client = Redis.from_url(url)
+        client: Any = cast("Any", Redis).from_url(url)  # its types are incomplete
     except ValueError:
         return "what was given as --redis is not the URL of a Redis"
     try:

@@ -1,3 +1,5 @@
+import { Timeline, drawLegend, generationOf, runs, time } from "./timeline.js";
+
 const $ = (id) => document.getElementById(id);
 const TABS = 4;
 const MEANING = {
@@ -14,6 +16,7 @@ const MEANING = {
 };
 const LOUD = ["reused", "rejected", "cross_origin", "store_unavailable"];
 const others = new BroadcastChannel("asgi_refresh-demo");
+const timeline = new Timeline($("timeline"));
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 let session = null;      // what /me said last while somebody was signed in
@@ -24,11 +27,10 @@ let copy = null;         // what was stolen: its handle, its generation, when it
 const server = { run: null, last: 0, ahead: 0, events: [] };
 
 const now = () => performance.now() / 1000;
+const serverNow = () => now() + server.ahead;
 const left = () => endsAt - now();
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
-const time = (seconds) => new Date(1000 * seconds).toLocaleTimeString([], { hour12: false });
 const own = () => server.events.filter((event) => event.session_id === shown);
-const generation = () => own().findLast((event) => event.generation !== null)?.generation ?? null;
 
 function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
@@ -250,7 +252,7 @@ async function lose() {
 async function steal() {
   const answer = await call("/steal", {});
   if (answer.status === 200) {
-    copy = { ...answer.body, at: now() + server.ahead, used: null };
+    copy = { ...answer.body, at: serverNow(), used: null };
     tellOfCopy();
     draw();
   } else if (answer.status !== 0) say("thief-said", answer.body.error, "bad");
@@ -259,7 +261,7 @@ async function steal() {
 function tellOfCopy() {
   enable();
   if (copy === null || copy.caught || copy.session_id !== shown || session === null) return;
-  const behind = generation() - copy.generation;
+  const behind = generationOf(own()) - copy.generation;
   const two = " Wait for the next refresh.";
   say("thief-said", `The thief has generation ${copy.generation}. ` + (
     behind <= 0 ? "So have you: used now, it would be let in. Wait for two refreshes."
@@ -273,7 +275,7 @@ async function replay() {
     if (answer.status !== 0) say("thief-said", answer.body.error, "bad");
     return;
   }
-  copy.used = now() + server.ahead;
+  copy.used = serverNow();
   await readEvents();
   const found = own().findLast((event) => event.name === "reused");
   if (answer.body.subject !== null) {
@@ -328,20 +330,6 @@ function tellEvents(known) {
   draw();
 }
 
-/** One entry for neighbours of the same moment that say the same. */
-function runs(events) {
-  const same = (a, b) => b.at - a.at < 1
-    && ["name", "session_id", "reason", "detail", "generation"].every((key) => a[key] === b[key]);
-  const result = [];
-  for (const entry of events) {
-    const last = result.at(-1);
-    const repeats = last !== undefined && same(last, entry);
-    if (repeats) result.pop();
-    result.push({ ...entry, times: repeats ? last.times + 1 : 1 });
-  }
-  return result;
-}
-
 function line(entry, known) {
   const why = [entry.reason === "current" ? null : entry.reason, entry.detail].filter(Boolean).join(", ");
   const what = [MEANING[entry.name] ?? "", why && `Reason: ${why}.`,
@@ -354,176 +342,6 @@ function line(entry, known) {
     make("span", { className: "what", textContent: what.filter(Boolean).join(" ") }));
   if (entry.number > known) animate(item);
   return item;
-}
-
-/* --- the timeline ----------------------------------------------------------------------------- */
-
-const ROWS = { access: 40, refresh: 112, events: 180, copy: 256 };
-const SHAPES = {  // about the origin, told apart without their colours
-  issued: "M0-7A7 7 0 1 1 0 7A7 7 0 1 1 0-7Z",
-  refreshed: "M0-8L8 0L0 8L-8 0Z",
-  repeated: "M0-5A5 5 0 1 1 0 5A5 5 0 1 1 0-5Z",
-  recovered: "M0-8L8 6H-8Z",
-  bad: "M-7-4L-4-7L0-3L4-7L7-4L3 0L7 4L4 7L0 3L-4 7L-7 4L-3 0Z",
-};
-const KINDS = { reused: "bad", revoked: "bad", rejected: "bad" };
-const kindOf = (name) => KINDS[name] ?? (SHAPES[name] ? name : null);
-
-function svg(tag, attributes = {}, ...children) {
-  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-function mark(kind, x, y, title) {
-  const shape = svg("path", { d: SHAPES[kind], class: `mark ${kind}`, transform: `translate(${x} ${y})` });
-  if (title) shape.append(svg("title", {}, title));
-  return shape;
-}
-
-function legend() {
-  const item = (picture, text) => make("li", {}, picture, text);
-  const swatch = (kind) => make("span", { className: `swatch ${kind}` });
-  const picture = (kind) => svg("svg", { width: 18, height: 18, viewBox: "-9 -9 18 18", "aria-hidden": "true" },
-    mark(kind, 0, 0));
-  $("legend").append(
-    item(swatch("access"), "access token; darker: due for a refresh"),
-    item(swatch("refresh"), "refresh token, by generation"),
-    item(swatch("grace"), "the one before is still taken"),
-    item(picture("issued"), "issued"), item(picture("refreshed"), "refreshed"),
-    item(picture("repeated"), "repeated"), item(picture("recovered"), "recovered"),
-    item(picture("bad"), "reused, revoked, rejected"));
-}
-
-const plot = { t0: 0, scale: 1, nowX: 0, since: 0, moving: null };
-
-/** Draw everything but the passing of time, which only moves it. */
-function draw() {
-  const width = $("timeline").clientWidth;
-  if (width === 0) return;
-  const narrow = width < 560;
-  const ahead = (server.access_lifetime ?? 10) + 1;
-  const past = narrow ? 2 * ahead : 4 * ahead;
-  const height = copy !== null && copy.session_id === shown ? ROWS.copy + 30 : ROWS.copy - 24;
-  const events = own();
-  plot.scale = width / (past + ahead);
-  plot.nowX = past * plot.scale;
-  plot.since = now() + server.ahead - past;
-  plot.t0 = events[0]?.at ?? now() + server.ahead;
-  plot.moving = svg("g", {}, ...moving(events));
-  const root = svg("svg", { width, height, role: "img", "aria-labelledby": "picture-title",
-    "aria-describedby": "picture-text" },
-    svg("title", { id: "picture-title" }, "Timeline of the tokens and of every refresh"),
-    svg("desc", { id: "picture-text" }, inWords(events)),
-    ...axis(narrow ? 10 : 5, past, ahead, height), plot.moving,
-    svg("rect", { x: plot.nowX, y: 20, width: width - plot.nowX, height: height - 20, class: "ahead" }),
-    svg("line", { x1: plot.nowX, x2: plot.nowX, y1: 18, y2: height, class: "nowline" }),
-    ...labels(height));
-  $("timeline").replaceChildren(root);
-  move();
-}
-
-function inWords(events) {
-  const count = (name) => events.filter((event) => event.name === name).length;
-  if (events.length === 0) return "Nothing yet.";
-  const counts = ["refreshed", "repeated", "recovered", "reused", "revoked"]
-    .map((name) => `${count(name)} ${name}`).join(", ");
-  return `Generation ${generation()}; so far: ${counts}. The event log has each of them.`;
-}
-
-function axis(step, past, ahead, height) {
-  const parts = [];
-  for (let at = -Math.floor(past / step) * step; at <= ahead; at += step) {
-    const x = plot.nowX + at * plot.scale;
-    parts.push(svg("line", { x1: x, x2: x, y1: 18, y2: height, class: "tick" }));
-    const text = at === 0 ? "now" : at > 0 ? `+${at} s` : `${-at} s ago`;
-    if (x > 20 && x < plot.nowX + ahead * plot.scale - 20) {
-      parts.push(svg("text", { x, y: 12, class: "axis", "text-anchor": "middle" }, text));
-    }
-  }
-  return parts;
-}
-
-function labels(height) {
-  const label = (y, text) => svg("text", { x: 4, y, class: "label" }, text);
-  const all = [label(34, "Access token"), label(106, "Refresh token"), label(164, "Events")];
-  if (height > ROWS.copy) all.push(label(ROWS.copy - 8, "The thief’s copy"));
-  return all;
-}
-
-function moving(events) {
-  const x = (at) => (at - plot.t0) * plot.scale;
-  const end = events.find((event) => ["reused", "revoked"].includes(event.name))?.at ?? Infinity;
-  const far = Math.min(end, (events.at(-1)?.at ?? 0) + 300);
-  const bar = (kind, y, from, to, text) => [
-    svg("rect", { x: x(from), y, width: Math.max(0, x(to) - x(from)), height: 20, rx: 4, class: kind }),
-    svg("text", { x: x(from) + 7, y: y + 15 }, text ?? "")];
-  const parts = [];
-  accessTokens(events).forEach((token, index) => {
-    if (token.at + server.access_lifetime < plot.since) return;
-    const y = ROWS.access + 26 * (index % 2);
-    const until = Math.min(token.at + server.access_lifetime, end);
-    const due = token.at + server.access_lifetime - server.refresh_before;
-    parts.push(...bar("access", y, token.at, until, token.generation));
-    if (due < until) {
-      parts.push(svg("rect", { x: x(due), y, width: x(until) - x(due), height: 20, rx: 4, class: "due" }));
-    }
-  });
-  const begun = generations(events);
-  begun.forEach((one, index) => {
-    const until = Math.min(begun[index + 1]?.at ?? Infinity, far);
-    if (until < plot.since) return;
-    parts.push(...bar("refresh", ROWS.refresh, one.at, until, one.generation));
-    if (index > 0) {
-      const over = Math.min(one.at + server.window, far);
-      const y = ROWS.refresh + 26;
-      parts.push(svg("line", { x1: x(one.at), x2: x(over), y1: y, y2: y, class: "grace" }));
-    }
-  });
-  if (copy !== null && copy.session_id === shown) {
-    parts.push(...bar("copy", ROWS.copy, copy.at, Math.min(copy.used ?? Infinity, far), copy.generation));
-  }
-  if (end !== Infinity) {
-    parts.push(svg("line", { x1: x(end), x2: x(end), y1: 24, y2: 300, class: "end" }));
-  }
-  return [...parts, ...marks(events, x)];
-}
-
-/** Each access token that began: one at each moment, whoever asked for it. */
-function accessTokens(events) {
-  const tokens = [];
-  for (const event of events) {
-    const mints = ["issued", "refreshed", "repeated", "recovered"].includes(event.name);
-    if (mints && !(event.at - tokens.at(-1)?.at < 1)) tokens.push(event);
-  }
-  return tokens;
-}
-
-function generations(events) {
-  const first = new Map();
-  for (const event of events) {
-    if (event.generation !== null && !first.has(event.generation)) first.set(event.generation, event);
-  }
-  return [...first.values()];
-}
-
-function marks(events, x) {
-  const parts = [];
-  for (const entry of runs(events)) {
-    const kind = kindOf(entry.name);
-    if (kind === null || entry.at < plot.since) continue;
-    const y = ROWS.events + { repeated: 20, bad: 40 }[kind] || ROWS.events;
-    const title = `${time(entry.at)} ${entry.name}${entry.times > 1 ? ` × ${entry.times}` : ""}`;
-    parts.push(mark(kind, x(entry.at), y, title));
-    if (entry.times > 1) parts.push(svg("text", { x: x(entry.at) + 9, y: y + 4 }, `× ${entry.times}`));
-  }
-  return parts;
-}
-
-function move() {
-  const x = plot.nowX - (now() + server.ahead - plot.t0) * plot.scale;
-  plot.moving?.setAttribute("transform", `translate(${x.toFixed(1)} 0)`);
 }
 
 /* --- stores ----------------------------------------------------------------------------------- */
@@ -570,8 +388,13 @@ async function heartbeat(turn) {
   if (session !== null && $("heartbeat").checked && !busy) await ask(tabs[turn % TABS]);
 }
 
+function draw() {
+  const mine = copy !== null && copy.session_id === shown ? copy : null;
+  timeline.draw(own(), mine, server, serverNow());
+}
+
 function frame() {
-  if (!calm.matches) move();
+  if (!calm.matches) timeline.move(serverNow());
   requestAnimationFrame(frame);
 }
 
@@ -590,11 +413,11 @@ document.addEventListener("click", (event) => {
 }, { capture: true });
 new ResizeObserver(draw).observe($("timeline"));
 
-legend();
+drawLegend($("legend"));
 await readEvents();
 await Promise.all([look(), readStores()]);
 setInterval(tick, 200);
-setInterval(move, 1000);
+setInterval(() => timeline.move(serverNow()), 1000);
 requestAnimationFrame(frame);
 every(0.7, readEvents);
 every(1, heartbeat);
