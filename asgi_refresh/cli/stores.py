@@ -4,15 +4,14 @@ The store that a command works on: its options, and how a command is run on it.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import anyio
 import click
 
 from asgi_refresh.store import Store
-from asgi_refresh.stores import open_store
+from asgi_refresh.stores import close_store, open_store
 
 from .output import complain
 
@@ -77,7 +76,4 @@ async def _work(store: Store, work: Callable[[Store], Awaitable[T]]) -> T:
     try:
         return await work(store)
     finally:
-        close = cast("Any", getattr(store, "close", None))
-        closed = close() if close is not None else None
-        if inspect.isawaitable(closed):
-            await closed
+        await close_store(store)

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from asgi_refresh import SQLiteStore
-
-from .app import PASSWORD, create_app
+from .app import PASSWORD, Demo
+from .stores import REDIS, Stores
 
 HOST = "127.0.0.1"
 
@@ -25,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve the demo and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m asgi_refresh.demo", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="default: one that is free")
-    port = parser.parse_args(arguments).port
+    parser.add_argument("--redis", metavar="URL", default=REDIS, help=f"default: {REDIS}")
+    given = parser.parse_args(arguments)
+    port, redis = given.port, given.redis
     uvicorn = _import_uvicorn()
     if uvicorn is None:
         print("The demo needs uvicorn: pip install 'asgi_refresh[demo]'", file=sys.stderr)
@@ -37,22 +38,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A polite kill ends it as Ctrl-C does: with the temporary files removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with listener, contextlib.suppress(KeyboardInterrupt):
-        _serve(uvicorn, listener)
+        _serve(uvicorn, listener, redis)
     print("\nThe demo has ended; its sessions are gone.")
     return 0
 
 
-def _serve(uvicorn: ModuleType, listener: socket.socket) -> None:
+def _serve(uvicorn: ModuleType, listener: socket.socket, redis: str) -> None:
     with tempfile.TemporaryDirectory(prefix="asgi_refresh-demo-") as directory:
-        store = SQLiteStore(Path(directory) / "sessions.db")
-        try:
-            app = create_app(store)
-            config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-            print(f"The demo: http://{HOST}:{listener.getsockname()[1]}/", flush=True)
-            print(f"Any name, the password is {PASSWORD!r}; Ctrl-C ends it.", flush=True)
-            uvicorn.Server(config).run(sockets=[listener])
-        finally:
-            store.close()
+        app = Demo(Stores(Path(directory), redis=redis))
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
+        print(f"The demo: http://{HOST}:{listener.getsockname()[1]}/", flush=True)
+        print(f"Any name, the password is {PASSWORD!r}; Ctrl-C ends it.", flush=True)
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(port: int) -> socket.socket:

@@ -1,103 +1,178 @@
 """
 The demo's server: an ordinary Starlette application behind `RefreshMiddleware`.
 
-What it does for sessions is `login()`, `logout()` and reading `Auth`; the rest is the page.
+What it does for sessions is `login()`, `logout()` and reading `Auth`; the rest is the page, and a
+thief.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import hmac
-import importlib.resources
-import re
 import secrets
 import time
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
+import anyio
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from asgi_refresh import Auth, Config, Cookie, Event, Issuer, RefreshMiddleware, Store
+from asgi_refresh import Auth, Config, Cookie, Issuer, RefreshMiddleware
+from asgi_refresh.stores import close_store
+
+from . import page
+from .stores import LABELS, Stores
+from .thief import Thief
+from .watching import EventLog, Witness
 
 PASSWORD = "demo"  # noqa: S105 - it is on the page
 CONFIG = Config(
     # Short enough to watch. As in `LOCALHOST` the cookies work over plain http, and nowhere else.
-    access_lifetime=timedelta(seconds=20),
-    refresh_before=timedelta(seconds=5),
-    rotation_grace=timedelta(seconds=5),
-    leeway=timedelta(seconds=1),
+    access_lifetime=timedelta(seconds=10),
+    refresh_before=timedelta(seconds=3),
+    rotation_grace=timedelta(seconds=2.5),
+    leeway=timedelta(seconds=0.5),
     idle_lifetime=timedelta(minutes=10),
     session_lifetime=timedelta(hours=1),
     access_cookie=Cookie("demo-access", secure=False),
     refresh_cookie=Cookie("demo-refresh", secure=False),
-    exclude=("/events",),  # the log is not part of what it reports
 )
+# What reports on the sessions, and what is done behind their back, is no part of them.
+_EXCLUDE = ("/static", "/events", "/stores", "/steal", "/replay")
+_HOLD = 0.3  # seconds; long enough that requests sent together are all here before one is answered
 
 
-def create_app(store: Store, *, config: Config = CONFIG) -> Starlette:
+class Demo:
     """
-    Return the demo, with a secret that nothing else knows.
+    The demo as an ASGI application, on the store `sqlite` to begin with.
 
     Args:
-        store: Where its sessions are kept.
+        stores: What it can be switched between.
         config: The settings, for tests that cannot wait.
-    """
-    log = EventLog()
-    issuer = Issuer(secrets.token_bytes(32), store=store, config=config, on_event=log.add)
-    page = _page()
-
-    async def index(_request: Request) -> Response:
-        return page
-
-    async def events(_request: Request) -> Response:
-        return _json({"events": list(log.entries)})
-
-    async def me(request: Request) -> Response:
-        return _json(_describe(Auth.of(request), issuer))
-
-    routes = [
-        Route("/", index),
-        Route("/me", me),
-        Route("/login", _login, methods=["POST"]),
-        Route("/logout", _logout, methods=["POST"]),
-        Route("/logout-everywhere", _logout_everywhere, methods=["POST"]),
-        Route("/events", events),
-    ]
-    return Starlette(routes=routes, middleware=[Middleware(RefreshMiddleware, issuer=issuer)])
-
-
-class EventLog:
-    """
-    The newest events, as the page shows them. An event never holds a token.
-
-    Attributes:
-        entries: Oldest first.
+        clock: Returns seconds since the epoch.
     """
 
-    def __init__(self, size: int = 200) -> None:
-        self.entries: deque[Mapping[str, object]] = deque(maxlen=size)
-        self._count = 0
+    def __init__(
+        self,
+        stores: Stores,
+        *,
+        config: Config = CONFIG,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._stores, self._config = stores, replace(config, exclude=_EXCLUDE)
+        self._clock, self._log = clock, EventLog(clock)
+        self._pages = Starlette(routes=self._routes(), lifespan=self._lifespan)
+        self._begin("sqlite")
 
-    def add(self, event: Event) -> None:
-        """Keep *event*; what an issuer takes as `on_event`."""
-        self._count += 1
-        entry = {
-            "number": self._count,
-            "at": time.time(),
-            "name": event.name,
-            "subject": event.subject,
-            "session_id": event.session_id,
-            "reason": event.reason,
-            "detail": event.detail,
-        }
-        self.entries.append(entry)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        await self._app(scope, receive, send)
+
+    def _begin(self, name: str) -> None:
+        """Begin anew on the store *name*, with a secret that nothing else knows."""
+        self._log.restart()
+        self._name, self._store = name, self._stores.open(name)
+        self._issuer = Issuer(
+            secrets.token_bytes(32),
+            store=self._store,
+            config=self._config,
+            on_event=self._log.add,
+            clock=self._clock,
+        )
+        self._app = Witness(RefreshMiddleware(self._pages, self._issuer), self._issuer)
+        self._thief = Thief(self._app, self._issuer)
+        self._run = secrets.token_hex(4)
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
+        yield
+        await close_store(self._store)
+
+    def _routes(self) -> list[Route]:
+        async def index(_request: Request) -> Response:
+            return page.read("demo.html")
+
+        async def static(request: Request) -> Response:
+            name = request.path_params["name"]
+            return page.read(name) if name in page.NAMES else Response(status_code=404)
+
+        return [
+            Route("/", index),
+            Route("/static/{name}", static),
+            Route("/me", self._me),
+            Route("/login", _login, methods=["POST"]),
+            Route("/logout", _logout, methods=["POST"]),
+            Route("/logout-everywhere", _logout_everywhere, methods=["POST"]),
+            Route("/events", self._events),
+            Route("/stores", self._stores_page),
+            Route("/stores", self._switch, methods=["POST"]),
+            Route("/steal", self._steal, methods=["POST"]),
+            Route("/replay", self._replay, methods=["POST"]),
+        ]
+
+    async def _me(self, request: Request) -> Response:
+        if "hold" in request.query_params:
+            await anyio.sleep(_HOLD)
+        auth = Auth.of(request)
+        ends = auth.expires_at
+        return _json(
+            {
+                "subject": auth.subject,
+                "session_id": auth.session_id,
+                "seconds_left": None if ends is None else ends - self._clock(),
+                "refreshed": auth.refreshed,
+                "reason": auth.reason,
+            }
+        )
+
+    async def _events(self, request: Request) -> Response:
+        after = request.query_params.get("after", "")
+        return _json(
+            {
+                "run": self._run,
+                "now": self._clock(),
+                "store": LABELS[self._name],
+                "access_lifetime": self._config.access_lifetime.total_seconds(),
+                "refresh_before": self._config.refresh_before.total_seconds(),
+                "window": self._config.window.total_seconds(),
+                "events": self._log.after(int(after) if after.isdecimal() else 0),
+            }
+        )
+
+    async def _stores_page(self, _request: Request) -> Response:
+        return _json({"current": self._name, "stores": await self._stores.describe()})
+
+    async def _switch(self, request: Request) -> Response:
+        name = (await _read_json(request)).get("store")
+        if not isinstance(name, str) or name not in LABELS:
+            return _json({"error": "There is no such store."}, 400)
+        missing = await self._stores.missing(name)
+        if missing is not None:
+            return _json({"error": f"{LABELS[name]} is not available: {missing}."}, 409)
+        old = self._store
+        self._begin(name)
+        await close_store(old)
+        return _json({})
+
+    async def _steal(self, request: Request) -> Response:
+        if not _is_json(request):
+            return _json({"error": "That is not from the page."}, 400)
+        stolen = self._thief.steal(request.scope)
+        if stolen is None:
+            return _json({"error": "There is no cookie to steal: sign in first."}, 409)
+        return _json(stolen)
+
+    async def _replay(self, request: Request) -> Response:
+        verdict = await self._thief.replay((await _read_json(request)).get("copy"))
+        if verdict is None:
+            return _json({"error": "That copy is gone. Steal another one."}, 409)
+        return _json(verdict)
 
 
 async def _login(request: Request) -> Response:
@@ -124,57 +199,19 @@ async def _logout_everywhere(request: Request) -> Response:
     return _json({})
 
 
+def _is_json(request: Request) -> bool:
+    """Return whether it says so: a page elsewhere would have to ask first (CORS)."""
+    return request.headers.get("content-type") == "application/json"
+
+
 async def _read_json(request: Request) -> dict[str, Any]:
     """Return the JSON object in the body, or an empty one in the place of anything else."""
     try:
-        body = await request.json()
+        body = await request.json() if _is_json(request) else None
     except ValueError:
         return {}
     return cast("dict[str, Any]", body) if isinstance(body, dict) else {}
 
 
-def _describe(auth: Auth, issuer: Issuer) -> dict[str, object]:
-    ends = auth.expires_at
-    return {
-        "subject": auth.subject,
-        "session_id": auth.session_id,
-        "expires_at": ends,
-        "seconds_left": None if ends is None else ends - issuer.clock(),
-        "refreshed": auth.refreshed,
-        "reason": auth.reason,
-        "access_lifetime": issuer.config.access_lifetime.total_seconds(),
-        "refresh_before": issuer.config.refresh_before.total_seconds(),
-    }
-
-
 def _json(content: Mapping[str, object], status: int = 200) -> Response:
     return JSONResponse(content, status, headers={"cache-control": "no-store"})
-
-
-def _page() -> Response:
-    """Return the page, with a policy under which nothing but its own script and style counts."""
-    html = importlib.resources.files("asgi_refresh.demo").joinpath("page.html").read_text("utf-8")
-    policy = {
-        "default-src": "'none'",
-        "script-src": _hash_of("script", html),
-        "style-src": _hash_of("style", html),
-        "connect-src": "'self'",
-        "img-src": "data:",
-        "base-uri": "'none'",
-        "form-action": "'self'",
-        "frame-ancestors": "'none'",
-    }
-    headers = {
-        "content-security-policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
-        "cache-control": "no-cache",
-        "referrer-policy": "no-referrer",
-        "x-content-type-options": "nosniff",
-    }
-    return HTMLResponse(html, headers=headers)
-
-
-def _hash_of(tag: str, html: str) -> str:
-    """Return the source expression for the one inline element *tag* of *html* (CSP 3, 2.3.1)."""
-    (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"

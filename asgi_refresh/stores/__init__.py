@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import TYPE_CHECKING, Any, cast
 
 from asgi_refresh.errors import ConfigurationError
@@ -79,3 +80,11 @@ def _open_sql(url: str, base: str, kind: str, options: dict[str, Any]) -> Store:
     if not kind:
         raise ValueError(f"name the asyncio driver: {_DRIVERS[base]}")
     return cast("Store", store(url, **options))
+
+
+async def close_store(store: Store) -> None:
+    """Close what *store* has open, files or connections; one that has nothing is left alone."""
+    close: Any = getattr(store, "close", None)
+    closed = close() if close is not None else None
+    if inspect.isawaitable(closed):
+        await closed

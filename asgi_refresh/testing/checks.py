@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from asgi_refresh.store import Store
+from asgi_refresh.stores import close_store
 
 from .store_checks import STORE_CHECKS
 
@@ -43,7 +44,4 @@ async def check_store(make_store: MakeStore) -> None:
             error.add_note(f"{check.__name__}: {inspect.getdoc(check)}")
             raise
         finally:
-            close = getattr(store, "close", None)
-            closed = close() if close is not None else None
-            if inspect.isawaitable(closed):
-                await closed
+            await close_store(store)

@@ -27,7 +27,8 @@ from starlette.websockets import WebSocket
 
 from asgi_refresh import LOCALHOST, Auth, Event, Issuer, RefreshMiddleware, SQLiteStore
 from asgi_refresh.demo.app import CONFIG as DEMO
-from asgi_refresh.demo.app import create_app
+from asgi_refresh.demo.app import Demo
+from asgi_refresh.demo.stores import Stores
 from tests.support import SECRET
 
 CONFIG = replace(
@@ -42,9 +43,9 @@ CONFIG = replace(
 )
 DEMO_CONFIG = replace(
     DEMO,
-    access_lifetime=timedelta(seconds=5),
-    refresh_before=timedelta(seconds=2.5),  # the page asks every two seconds
-    rotation_grace=timedelta(seconds=1.2),
+    access_lifetime=timedelta(seconds=4),
+    refresh_before=timedelta(seconds=2),  # the page asks every second
+    rotation_grace=timedelta(seconds=1),
     leeway=timedelta(0),
 )
 
@@ -144,7 +145,7 @@ def held(app: Any) -> Any:
 
 def make_app(kind: str, directory: Path) -> Any:
     if kind == "demo":
-        return create_app(SQLiteStore(directory / "demo.db"), config=DEMO_CONFIG)
+        return Demo(Stores(directory), config=DEMO_CONFIG)
     store = SQLiteStore(directory / "sessions.db") if kind == "rotating" else None
     issuer = Issuer(SECRET, store=store, config=CONFIG, on_event=events.append)
     routes = [
