@@ -74,8 +74,8 @@ def client_of(scope: Scope, headers: Mapping[bytes, Sequence[bytes]]) -> Client:
     peer = scope.get("client")
     agent = headers.get(b"user-agent")
     return Client(
-        address=str(peer[0]) if peer else None,
-        user_agent=agent[0][:200].decode("ascii", "backslashreplace") if agent else None,
+        str(peer[0]) if peer else None,
+        agent[0][:200].decode("ascii", "backslashreplace") if agent else None,
     )
 
 

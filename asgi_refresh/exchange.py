@@ -256,8 +256,11 @@ class Exchange:
 
     async def _give_up(self) -> None:
         """Let access tokens of no session, which another takes the place of, end with this one."""
-        came, rotating = self._came(), self._shell.issuer.rotating
-        if self._shell.guards and rotating is not None and came.refresh is not None:
+        rotating = self._shell.issuer.rotating
+        if not self._shell.guards or rotating is None:
+            return
+        came = self._came()
+        if came.refresh is not None:
             with contextlib.suppress(StoreUnavailable):
                 await rotating.give_up(came.refresh, came.genuine)
 
