@@ -219,11 +219,11 @@ class Exchange:
         return {**message, "headers": headers} if headers else message
 
     async def _due(self, status: int, headers: Headers, own: Own) -> Cookies:
-        auth = self._auth
+        auth, shell = self._auth, self._shell
         if status >= 400 and auth._intent is not None:
             auth._intent = auth._intent.without_promises()
         if own and auth._intent is None and self._cookies is None:
-            if own.deletes(self._shell.names):
+            if own.deletes(shell.names):
                 auth._intend(logout=True)  # that is how applications log out
             elif status < 400:
                 await self._end_ousted(own)
@@ -233,13 +233,13 @@ class Exchange:
             return []
         if self._cookies is not None:
             return self._cookies
-        if self.look is not None or own.sets(self._shell.access.key) is not None:
+        if shell.guards and (self.look is not None or own.sets(shell.access.key) is not None):
             await self._give_up()
         if self.look is not None:
-            if status >= 400 and not self._shell.issuer.profile.refreshes_on_error:
+            if status >= 400 and not shell.issuer.profile.refreshes_on_error:
                 return []
             return await self._refreshed(self.look, headers, own)
-        return self._shell.deletions(self.dead)
+        return shell.deletions(self.dead)
 
     async def _end_ousted(self, own: Own) -> None:
         """The application signs in somebody else by a cookie of its own: who it was is out."""
@@ -256,11 +256,8 @@ class Exchange:
 
     async def _give_up(self) -> None:
         """Let access tokens of no session, which another takes the place of, end with this one."""
-        rotating = self._shell.issuer.rotating
-        if not self._shell.guards or rotating is None:
-            return
-        came = self._came()
-        if came.refresh is not None:
+        came, rotating = self._came(), self._shell.issuer.rotating
+        if rotating is not None and came.refresh is not None:
             with contextlib.suppress(StoreUnavailable):
                 await rotating.give_up(came.refresh, came.genuine)
 

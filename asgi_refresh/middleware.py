@@ -127,7 +127,7 @@ class RefreshMiddleware:
         if cookie is None or (self._closer and self._shell.looks_closer(scope)):
             return Inbound(self._shell, scope, receive)
         value = sole_value(cookie, self._access_name)
-        token, how = None, NOBODY
+        token, how, seen = None, NOBODY, None
         if value is None:
             careful = _holds(cookie, self._names)
         else:
@@ -136,10 +136,10 @@ class RefreshMiddleware:
                 found = self._first_sight(scope, receive, cookie, value)
                 if not isinstance(found, AccessToken):
                     return found
-                token = found
+                token, seen = found, (value, found)
             careful = not self._is_good(token) or (self._guards and self._refresh_name in cookie)
         if careful or not (scope["method"] in SAFE_METHODS or self._is_ours(headers)):
-            return Inbound(self._shell, scope, receive, cookie)
+            return Inbound(self._shell, scope, receive, cookie, seen)
         auth = _new(Auth)  # as `Shell.auth` makes it, without the call
         auth._token, auth._how, auth._state = token, how, 0
         auth._shell, auth._scope, auth._cookie = self._shell, scope, cookie
@@ -227,19 +227,19 @@ def _only_cookies(scope: Scope, headers: Headers, most: int) -> bytes | None:
 
     One that came split goes on in one piece: some frameworks read the first part only.
     """
-    cookie, split = b"", False
+    cookie, split = None, False
     for name, field in headers:
         if len(name) in _TELLING_LENGTHS:
             name = name.lower()  # noqa: PLW2901
             if name == b"cookie":
-                cookie, split = (cookie + b"; " + field, True) if cookie else (field, False)
+                cookie, split = (field, False) if cookie is None else (cookie + b"; " + field, True)
                 if len(cookie) > most:
                     return None
             elif name == b"authorization":
                 return None
     if split:
-        scope["headers"] = replaced(headers, b"cookie", cookie)
-    return cookie
+        scope["headers"] = replaced(headers, b"cookie", cookie or b"")
+    return cookie or b""
 
 
 def _holds(cookie: bytes, names: Iterable[bytes]) -> bool:
