@@ -184,7 +184,8 @@ def _dropped(header: bytes, name: bytes, value: bytes | None) -> Iterator[tuple[
     """
     Yield where the pairs of *name* begin and end, but for the first that plainly has *value*.
 
-    Only pairs in which the name stands are looked at: 40 times as fast as splitting 300 KB.
+    Only pairs in which the name stands are looked at. 300 KB of others take a twentieth of what
+    splitting them takes; 300 KB full of ours, which no browser sends, 2.6 times as long.
     """
     end, found = -1, False
     while (at := header.find(name, end + 1)) >= 0:
@@ -193,11 +194,11 @@ def _dropped(header: bytes, name: bytes, value: bytes | None) -> Iterator[tuple[
         end = end if end >= 0 else len(header)
         key, equals, text = header[start:end].partition(b"=")
         if key.strip(_BLANK) != name:
-            continue
-        plain = equals and key.strip(_WHITE) == name and text.strip(_WHITE) == value
-        if not plain or found:
+            continue  # it stands in the value, or in a longer name
+        plain = key.strip(_WHITE) == name and bool(equals) and text.strip(_WHITE) == value
+        if found or not plain:
             yield start, end
-        found = found or bool(plain)
+        found = found or plain
 
 
 def replace_value(

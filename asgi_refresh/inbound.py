@@ -52,7 +52,7 @@ class Inbound:
         receive: Its body.
         cookie: Its Cookie header, if that is known to be all that can say who it is; None: look.
         seen: An access cookie in it that has been read, and what it is: it is not read again, which
-            is 8 % of a refresh where the expired one came along.
+            was 18 % of a refresh where the expired one came along.
     """
 
     def __init__(
