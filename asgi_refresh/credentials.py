@@ -83,8 +83,8 @@ def client_of(scope: Scope, headers: Mapping[bytes, Sequence[bytes]]) -> Client:
     peer = scope.get("client")
     agent = headers.get(b"user-agent")
     return Client(
-        address=str(peer[0]) if peer else None,
-        user_agent=agent[0][:200].decode("ascii", "backslashreplace") if agent else None,
+        str(peer[0]) if peer else None,
+        agent[0][:200].decode("ascii", "backslashreplace") if agent else None,
     )
 
 
@@ -137,22 +137,26 @@ NONE = Credentials()
 
 
 def read_cookies(
-    issuer: Issuer, header: bytes, tombstone: Cookie, *, capped: bool = True
+    issuer: Issuer,
+    header: bytes,
+    tombstone: Cookie,
+    *,
+    capped: bool = True,
+    read_access: Callable[[bytes], AccessToken] | None = None,
 ) -> Credentials:
     """
     Return what the Cookie *header* holds.
 
     Tokens of a session that *tombstone* names are not believed: a response that was on its way
     when the user signed out has put them back. Not *capped* reads a header of any length, for what
-    must be ended.
+    must be ended. *read_access* stands in for the issuer's.
     """
     access_name = issuer.config.access_cookie.key
     refresh_name = issuer.config.refresh_cookie.key
     if capped and len(header) > issuer.config.max_cookie_header:
         return Credentials(reason="oversize_cookies")
     legacy = issuer.legacy
-    others = [cookie.key for cookie in legacy.cookies]
-    names = (access_name, refresh_name, tombstone.key, *others)
+    names = (access_name, refresh_name, tombstone.key, *[cookie.key for cookie in legacy.cookies])
     found = collect(header, names) if capped else collect(header, names, most=_MOST)
     if not found:
         return NONE
@@ -160,8 +164,8 @@ def read_cookies(
     ended = tombs.decode("latin-1").split("~") if tombs else []
     access = refresh = _UNSENT
     if access_name in found:
-        now = issuer.clock()
-        access = _came(found[access_name], issuer.read_access, ended, newest_access, now)
+        read_access = read_access or issuer.read_access
+        access = _came(found[access_name], read_access, ended, newest_access, issuer.clock())
     if refresh_name in found:
         read = issuer.profile.read_refresh
         refresh = _came(found[refresh_name], read, ended, _newest_refresh, inf)

@@ -216,11 +216,11 @@ class Exchange:
         return {**message, "headers": headers} if headers else message
 
     async def _due(self, status: int, headers: Headers, own: Own) -> Cookies:
-        auth = self._auth
+        auth, shell = self._auth, self._shell
         if status >= 400 and auth._intent is not None:
             auth._intent = auth._intent.without_promises()
         if own and auth._intent is None and self._cookies is None:
-            if own.deletes(self._shell.names):
+            if own.deletes(shell.names):
                 auth._intend(logout=True)  # that is how applications log out
             elif status < 400:
                 await self._end_ousted(own)
@@ -230,14 +230,13 @@ class Exchange:
             return []
         if self._cookies is not None:
             return self._cookies
-        replaced = self.look is not None or own.sets(self._shell.access.key) is not None
-        if replaced and self._shell.guards:
+        if shell.guards and (self.look is not None or own.sets(shell.access.key) is not None):
             await self._give_up()
         if self.look is not None:
-            if status >= 400 and not self._shell.issuer.profile.refreshes_on_error:
+            if status >= 400 and not shell.issuer.profile.refreshes_on_error:
                 return []
             return await self._refreshed(self.look, headers, own)
-        return self._shell.deletions(self.dead)
+        return shell.deletions(self.dead)
 
     async def _end_ousted(self, own: Own) -> None:
         """The application signs in somebody else by a cookie of its own: who it was is out."""

@@ -15,18 +15,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .auth import Auth
 from .caching import Headers
 from .cookies import sole_value
-from .credentials import is_garbage
+from .credentials import client_of, is_garbage, request_headers
 from .decide import is_below, route_path
-from .errors import ConfigurationError, InvalidTokenError
+from .errors import ConfigurationError, InvalidTokenError, Reason
+from .events import Event
 from .exchange import Exchange
 from .inbound import CrossOriginRefused, Inbound
-from .intents import BY_COOKIE, NOBODY, PENDING, READ, REPLACED, SCOPE_KEY, STARTED
+from .intents import BY_COOKIE, NOBODY, PENDING, READ, REPLACED, SCOPE_KEY, STARTED, anonymous
 from .issuer import Issuer
 from .origins import SAFE_METHODS
 from .passdown import replaced
 from .shell import Shell, respond
 from .tokens import AccessToken
-from .turned_away import TurnedAway
 
 
 class RefreshMiddleware:
@@ -114,7 +114,7 @@ class RefreshMiddleware:
                 await self._shell.exchange(auth).finish()
             auth._scope = None  # the scope holds the auth: no circle for the collector
 
-    def _known(self, scope: Scope, receive: Receive) -> Auth | Inbound | TurnedAway:
+    def _known(self, scope: Scope, receive: Receive) -> Auth | Inbound:
         """
         Return the `Auth` of a plain request: with one good access cookie, or nothing of ours.
 
@@ -130,7 +130,7 @@ class RefreshMiddleware:
         if cookie is None or (self._closer and self._shell.looks_closer(scope)):
             return Inbound(self._shell, scope, receive)
         value = sole_value(cookie, self._access_name)
-        token, how = None, NOBODY
+        token, how, seen = None, NOBODY, None
         if value is None:
             careful = _holds(cookie, self._names)
         else:
@@ -139,10 +139,10 @@ class RefreshMiddleware:
                 found = self._first_sight(scope, receive, cookie, value)
                 if not isinstance(found, AccessToken):
                     return found
-                token = found
+                token, seen = found, (value, found)
             careful = not self._is_good(token) or (self._guards and self._refresh_name in cookie)
         if careful or not (scope["method"] in SAFE_METHODS or self._is_ours(headers)):
-            return Inbound(self._shell, scope, receive, cookie)
+            return Inbound(self._shell, scope, receive, cookie, seen)
         auth = _new(Auth)  # as `Shell.auth` makes it, without the call
         auth._token, auth._how, auth._state = token, how, 0
         auth._shell, auth._scope, auth._cookie = self._shell, scope, cookie
@@ -150,14 +150,20 @@ class RefreshMiddleware:
 
     def _first_sight(
         self, scope: Scope, receive: Receive, cookie: bytes, raw: bytes
-    ) -> AccessToken | Inbound | TurnedAway:
+    ) -> AccessToken | Auth | Inbound:
         try:
             return self.issuer.read_access(raw)
         except InvalidTokenError as error:
             alone = is_garbage(raw) and not _holds(cookie, self._others)
             if alone and scope["method"] in SAFE_METHODS:
-                return TurnedAway(self._shell, scope, receive, cookie, error.reason)
+                return self._turned_away(scope, cookie, error.reason)
             return Inbound(self._shell, scope, receive, cookie)
+
+    def _turned_away(self, scope: Scope, cookie: bytes, reason: Reason) -> Auth:
+        """Return that it is nobody: all that came is one token that is none, and known to be so."""
+        client = client_of(scope, request_headers(scope))
+        self.issuer.emit(Event("rejected", reason=reason, client=client))
+        return self._shell.auth(scope, None, anonymous(reason), cookie)
 
     def _is_ours(self, headers: Headers) -> bool:
         """Return whether an unsafe request may plainly act with its cookies."""

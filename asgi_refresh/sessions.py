@@ -44,7 +44,7 @@ def freeze(value: Any, *, depth: int = 8) -> Any:
     Raises:
         ValueError: It is nested deeper than *depth* levels.
     """
-    if not isinstance(value, dict | list | tuple):
+    if not isinstance(value, _NESTING):
         return value
     if depth == 0:
         raise ValueError("nested too deeply")
@@ -56,6 +56,7 @@ def freeze(value: Any, *, depth: int = 8) -> Any:
     return tuple([freeze(item, depth=depth - 1) for item in cast("Sequence[Any]", value)])
 
 
+_NESTING: Final = (dict, list, tuple)
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 

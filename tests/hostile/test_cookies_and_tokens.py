@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -1647,17 +1647,57 @@ async def test_the_short_way_and_the_careful_way_come_to_one_verdict(
     assert verdicts[0] == verdicts[1]
 
 
+def reads(issuer: Issuer, kind: str) -> list[Any]:
+    """What tokens of *kind*, "access" or "refresh", *issuer* verifies from here on."""
+    name, read = f"read_{kind}", []
+    original = getattr(issuer.profile, name)
+    setattr(issuer.profile, name, lambda *a, **kw: read.append(a) or original(*a, **kw))
+    return read
+
+
 async def test_a_forged_token_and_nothing_else_is_verified_once(clock: Clock) -> None:
     issuer = shared(clock)
-    raw, read = issuer.profile.read_access, []
-    issuer.profile.read_access = lambda *args, **kwargs: (  # type: ignore[method-assign]
-        read.append(args) or raw(*args, **kwargs)
-    )
+    read = reads(issuer, "access")
     forged = f"{ACCESS}={GENUINE[0][:-6]}AAAAAA".encode()
 
     await run(wrapped(issuer, Recorder()), http(headers=[(b"cookie", forged)]))
 
     assert len(read) == 1
+
+
+async def test_an_expired_token_that_came_with_a_refresh_token_is_verified_once(
+    clock: Clock,
+) -> None:
+    issuer, alice = await issued(clock, "alice")
+    clock.advance(3600)
+    read = reads(issuer, "access")
+
+    told, _ = await said(
+        wrapped(issuer), cookie_line((ACCESS, alice.access_token), (REFRESH, alice.refresh_token))
+    )
+
+    assert (told["refreshed"], len(read)) == (True, 1)
+
+
+async def test_a_refresh_verifies_its_token_once(clock: Clock) -> None:
+    issuer, alice = await issued(clock, "alice")
+    read = reads(issuer, "refresh")
+
+    told, _ = await said(wrapped(issuer), cookie_line((REFRESH, alice.refresh_token)))
+
+    assert (told["refreshed"], len(read)) == (True, 1)
+
+
+@pytest.mark.parametrize("shape", [list, tuple])
+async def test_empty_cookie_headers_go_on_in_one_piece_as_others_do(
+    clock: Clock, shape: Callable[[Any], Any]
+) -> None:
+    scope = http()
+    scope["headers"] = shape([(b"cookie", b""), (b"host", b"a"), (b"cookie", b"")])
+
+    await run(wrapped(shared(clock), Recorder()), scope)
+
+    assert list(scope["headers"]) == [(b"host", b"a"), (b"cookie", b"; ")]
 
 
 @FUZZ

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_refresh import Cookie
@@ -766,6 +766,78 @@ def test_a_name_that_leaves_no_room_is_refused() -> None:
 )
 def test_of_a_name_the_one_that_is_meant_is_kept(header: bytes, left: bytes) -> None:
     assert keep_only(header, {b"at": b"x"}) == left
+
+
+BLANKS = b" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0"  # what str.strip() takes off, in Latin-1
+
+
+def kept(header: bytes, keep: dict[bytes, bytes | None]) -> bytes:
+    """What `keep_only` is to return, by splitting the header and looking at every pair."""
+    left: list[bytes] = []
+    found: set[bytes] = set()
+    pairs = header.split(b";")
+    for pair in pairs:
+        name, equals, value = pair.partition(b"=")
+        bare = name.strip(BLANKS)
+        plain = equals and (name.strip(b" \t"), value.strip(b" \t")) == (bare, keep.get(bare))
+        if bare not in keep:
+            left.append(pair)
+        elif plain and bare not in found:
+            left.append(pair)
+            found.add(bare)
+    return header if len(left) == len(pairs) else b";".join(left).strip(b" \t")
+
+
+crumbs = st.sampled_from(
+    [
+        *(b"at", b"at", b"at=v", b"at=v", b"at=", b"rt", b"rt=w", b"at-ended", b"a", b"t", b"aat"),
+        *(b";", b";", b";", b"; ", b"=", b"v", b'"', b'"v"', b"\\", b",", b"&", b"AT", b"\0"),
+        *(bytes([octet]) for octet in BLANKS),
+        *(b"\xc2\xa0", b"\xe2\x80\x80", b"\xff"),
+    ]
+)
+
+
+@settings(max_examples=1000)
+@given(
+    header=st.lists(crumbs, max_size=24).map(b"".join) | hostile_headers,
+    keep=st.dictionaries(
+        st.sampled_from([b"at", b"rt", b"at-ended", b"a", b"aa"]),
+        st.sampled_from([None, b"v", b"w", b"", b'"v"', b"1", b"v=1"]),
+    ),
+)
+def test_what_is_left_is_what_a_look_at_every_pair_would_leave(
+    header: bytes, keep: dict[bytes, bytes | None]
+) -> None:
+    assert keep_only(header, keep) == kept(header, keep)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"at", b"at;", b"at=v; ", b"at=v;\xa0", b" ", b"; ", b";", b"at ", b"aat", b"=at", b"at=at,"],
+)
+def test_a_header_of_300_kilobytes_is_gone_through_once(piece: bytes) -> None:
+    class Counted(bytes):
+        """Notes how far it is searched."""
+
+        seen = 0
+
+        def find(self, what: bytes, start: int = 0) -> int:  # type: ignore[override]
+            found = super().find(what, start)
+            Counted.seen += (len(self) if found < 0 else found) - start
+            return found
+
+        def rfind(self, what: bytes, start: int, end: int) -> int:  # type: ignore[override]
+            found = super().rfind(what, start, end)
+            Counted.seen += end - max(found, start)
+            return found
+
+    hostile = piece * (300_000 // len(piece))
+    header = Counted(hostile + b";at=v")
+
+    assert keep_only(header, {b"at": b"v", b"a": None}) == kept(header, {b"at": b"v", b"a": None})
+    # Each name: there and back again.
+    assert 600_000 <= Counted.seen < 2 * 2 * len(header) + 100
 
 
 def test_a_header_that_is_as_it_should_be_is_the_same_one() -> None:
