@@ -127,6 +127,13 @@ async def test_ended_by_its_id_it_does_not_begin_again(earlier: Earlier) -> None
     assert await earlier.is_taken("old 2")
 
 
+async def test_ended_by_its_id_before_it_began_it_never_begins(earlier: Earlier) -> None:
+    assert await earlier.issuer.revoke(SESSION) is False
+
+    assert not await earlier.is_taken()
+    assert await earlier.is_taken("old 2")
+
+
 async def test_one_that_has_not_begun_is_ended_all_the_same(earlier: Earlier) -> None:
     await earlier.issuer.mode.end_kept(SESSION, reason="logout", client=None)
 
