@@ -143,5 +143,4 @@ class Adoption:
 
 
 def _cut_off(subject: str) -> str:
-    digest = sha256(subject.encode(errors="surrogatepass")).hexdigest()
-    return f"all {digest}"
+    return f"all {sha256(subject.encode()).hexdigest()}"

@@ -249,6 +249,31 @@ def test_a_waiter_whose_task_is_cancelled_as_it_is_chosen_passes_the_lead_on() -
     asyncio.run(main())
 
 
+def test_the_last_waiter_cancelled_as_it_is_chosen_leaves_no_key_behind() -> None:
+    async def main() -> None:
+        flight, gate = Flight[str](), asyncio.Event()
+
+        async def work(_last: str | None) -> str:
+            await gate.wait()
+            return "result"
+
+        async def lead() -> None:
+            await flight.run("key", work)
+            second.cancel()  # chosen, and not yet resumed
+
+        first = asyncio.create_task(lead())
+        second = asyncio.create_task(flight.run("key", work))
+        await asyncio.sleep(0)
+        gate.set()
+        async with asyncio.timeout(5):
+            await first
+            with pytest.raises(asyncio.CancelledError):
+                await second
+        assert flight._lines == {}
+
+    asyncio.run(main())
+
+
 def test_a_waiter_whose_task_is_cancelled_as_it_is_served_disturbs_nobody() -> None:
     async def main() -> None:
         flight, gate = Flight[str](), asyncio.Event()

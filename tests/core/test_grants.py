@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asgi_refresh.grants import Grant
+from asgi_refresh.sessions import FrozenDict
 from tests.support import Clock, make_issuer, new_session
 
 
@@ -13,7 +14,7 @@ def grant(clock: Clock) -> Grant:
     """Of a session that ends in two minutes, without a new refresh token."""
     issuer = make_issuer(clock, store=None)
     session = new_session(clock, idle_expires_at=clock() + 120)
-    minted = issuer.mint.access(session, session.claims, ends_at=clock() + 60)
+    minted = issuer.mint.access(session, FrozenDict(), ends_at=clock() + 60)
     return Grant(session, minted, None)
 
 

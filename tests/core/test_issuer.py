@@ -29,6 +29,7 @@ from asgi_refresh.errors import (
 )
 from asgi_refresh.rotating import _DEAD_MOST
 from asgi_refresh.rotation import Verdict
+from asgi_refresh.sessions import FrozenDict
 from asgi_refresh.settler import Retire
 from asgi_refresh.telemetry import log_event
 from asgi_refresh.tokens import RefreshToken
@@ -268,6 +269,14 @@ async def test_an_access_token_ends_exactly_at_its_exp(issuer: Issuer, clock: Cl
         issuer.verify(tokens.access_token)
     with pytest.raises(ExpiredTokenError):
         await issuer.authenticate(tokens.access_token)
+
+
+def test_an_access_token_that_is_known_is_not_verified_again(clock: Clock) -> None:
+    issuer = make_issuer(clock, store=None)
+    session = issuer.mint.session("alice", None, persistent=True, device=None)
+    raw = issuer.mint.access(session, FrozenDict()).raw
+
+    assert issuer.read_access(raw) is issuer.read_access(raw)
 
 
 async def test_an_expired_access_token_is_not_remembered(clock: Clock, issuer: Issuer) -> None:

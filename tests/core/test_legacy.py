@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import anyio
 import pytest
 
-from asgi_refresh import Client, Event, Issuer, Legacy, LegacyToken
+from asgi_refresh import Client, Event, Issuer, Legacy, LegacyToken, Revocation
 from asgi_refresh.errors import InvalidTokenError
 from asgi_refresh.legacy import adopted_id
 from tests.support import Clock, Spy, make_issuer
@@ -126,6 +127,13 @@ async def test_ended_by_its_id_it_does_not_begin_again(earlier: Earlier) -> None
     assert await earlier.is_taken("old 2")
 
 
+async def test_ended_by_its_id_before_it_began_it_never_begins(earlier: Earlier) -> None:
+    assert await earlier.issuer.revoke(SESSION) is False
+
+    assert not await earlier.is_taken()
+    assert await earlier.is_taken("old 2")
+
+
 async def test_one_that_has_not_begun_is_ended_all_the_same(earlier: Earlier) -> None:
     await earlier.issuer.mode.end_kept(SESSION, reason="logout", client=None)
 
@@ -165,6 +173,27 @@ async def test_the_one_that_stays_may_not_have_begun_yet(earlier: Earlier) -> No
     assert await earlier.issuer.revoke_subject("alice", keep=SESSION) == 1
 
     assert await earlier.is_taken()
+
+
+async def test_one_that_is_cut_off_while_it_begins_is_refused_and_logged(
+    earlier: Earlier, clock: Clock
+) -> None:
+    there = Earlier(clock, store=Spy(earlier.store.store))
+    earlier.store.gates["add"] = anyio.Event()
+    taken: list[bool] = []
+
+    async def ask() -> None:
+        taken.append(await earlier.is_taken())
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        await there.issuer.revoke_subject("alice")
+        earlier.store.gates["add"].set()
+
+    assert taken == [False]
+    entries, _ = await there.store.revocations(None)
+    assert entries == [Revocation(SESSION, clock(), clock() + 600 + 10)]
 
 
 @pytest.mark.parametrize("all_but_one", [True, False])
