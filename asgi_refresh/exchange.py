@@ -283,9 +283,8 @@ class Exchange:
     async def _answer(self, send: Send, status: int, text: str, cookies: Cookies) -> None:
         """Answer in place of the application, whose messages are dropped from here on."""
         intent = self._auth._intent
-        promised = intent is not None and (intent.login is not None or intent.elevate)
         # A logout that came before a login that is not granted is left for `finish`.
-        self._auth._intent = intent.without_promises() if intent and promised else None
+        self._auth._intent = intent.without_promises() if intent and intent.login else None
         self._auth._state |= REPLACED
         headers = vary_on([(b"set-cookie", value) for _, value in cookies], self._shell.varies_on)
         headers += self._shell.clearing if self._signed_out else []
