@@ -26,7 +26,6 @@ class UnreadableBody(Exception):  # noqa: N818 - an answer, not a fault
     """
 
     def __init__(self, status: int) -> None:
-        super().__init__(status)
         self.status = status
 
 
@@ -38,9 +37,9 @@ async def read_body(headers: Headers, receive: Receive, *, most: int) -> bytes:
         UnreadableBody: It is longer than *most* bytes, takes longer than `BODY_TIMEOUT`, or the
             client is gone.
     """
-    declared = headers.get(b"content-length", [b"0"])[0]
-    if declared.isdigit() and len(declared) < 20 and int(declared) > most:
-        raise UnreadableBody(413)
+    for declared in headers.get(b"content-length", ()):
+        if declared.isdigit() and len(declared) < 20 and int(declared) > most:
+            raise UnreadableBody(413)
     content = bytearray()
     try:
         with anyio.fail_after(BODY_TIMEOUT):
@@ -51,7 +50,7 @@ async def read_body(headers: Headers, receive: Receive, *, most: int) -> bytes:
                 content += message.get("body", b"")
                 if len(content) > most:
                     raise UnreadableBody(413)
-                if not message.get("more_body", False):
+                if not message.get("more_body"):
                     return bytes(content)
     except TimeoutError:
         raise UnreadableBody(408) from None
@@ -59,14 +58,10 @@ async def read_body(headers: Headers, receive: Receive, *, most: int) -> bytes:
 
 def replayed(raw: bytes, receive: Receive) -> Receive:
     """Return what receives *raw*, a body that was read already, and then goes on."""
-    given = False
+    left: list[Message] = [{"type": "http.request", "body": raw, "more_body": False}]
 
     async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": raw, "more_body": False}
+        return left.pop() if left else await receive()
 
     return again
 

@@ -31,7 +31,7 @@ async def repeated(
 
     The header counts; without one, the field of a urlencoded form.
     """
-    values = headers.get(config.csrf_header.lower().encode(), ())
+    values = headers.get(config.csrf_header.lower().encode())
     if values:
         return (values[0] if len(values) == 1 else None), receive
     if media_type(headers) != FORM:

@@ -165,7 +165,7 @@ class Exchange:
     async def finish(self) -> None:
         """The application is done: a logout that no response has carried is still one."""
         auth, intent = self._auth, self._auth._intent
-        del auth._exchange  # as in `start`
+        auth._exchange = None
         auth._intent = None if intent is None else intent.without_promises()
         if auth._intent is None:
             return
@@ -194,7 +194,7 @@ class Exchange:
         else:
             auth._state &= ~PENDING  # all is done: no `finish`
             # Nor a circle for the collector: the two made a sixth of a stateless refresh.
-            del auth._exchange
+            auth._exchange = None
             # Taken out of the frame: reports of a send that fails show what stands in one.
             await send(ready.pop())
 
@@ -282,9 +282,8 @@ class Exchange:
     async def _answer(self, send: Send, status: int, text: str, cookies: Cookies) -> None:
         """Answer in place of the application, whose messages are dropped from here on."""
         intent = self._auth._intent
-        promised = intent is not None and (intent.login is not None or intent.elevate)
         # A logout that came before a login that is not granted is left for `finish`.
-        self._auth._intent = intent.without_promises() if intent and promised else None
+        self._auth._intent = intent.without_promises() if intent and intent.login else None
         self._auth._state |= REPLACED
         headers = vary_on([(b"set-cookie", value) for _, value in cookies], self._shell.varies_on)
         headers += self._shell.clearing if self._signed_out else []

@@ -70,6 +70,4 @@ class Intent:
 
     def without_promises(self) -> Intent | None:
         """Return what is left of it if the response is an error: only a logout stands."""
-        if not self.logout:
-            return None
-        return replace(self, login=None, elevate=False, claims=None)
+        return replace(self, login=None) if self.logout else None

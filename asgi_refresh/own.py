@@ -71,9 +71,9 @@ class Own:
     def leaves(self, due: Cookies) -> Cookies:
         """Return what of *due* it leaves to us: neither its cookies, nor what goes with them."""
         return [
-            cookie
-            for cookie in due
-            if cookie[0] not in self and self._goes_with.get(cookie[0], cookie[0]) not in self
+            (name, line)
+            for name, line in due
+            if name not in self and self._goes_with.get(name) not in self
         ]
 
 

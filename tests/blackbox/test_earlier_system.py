@@ -13,6 +13,7 @@ from tests.blackbox.helpers import (
     REFRESH,
     TOMBSTONE,
     Site,
+    deleted,
     doing,
     given,
     make_site,
@@ -49,6 +50,15 @@ def site_of(clock: Clock, *, outage: bool = False, **kwargs: Any) -> Site:
         return LegacyToken(number, subject, clock() + DAY) if dot else None
 
     return make_site(clock, APP, accept_legacy=Legacy(read, Cookie(OLD)), **kwargs)
+
+
+async def test_the_cookies_of_the_session_come_and_the_old_one_goes(clock: Clock) -> None:
+    site = site_of(clock)
+    site.browser.put(OLD, "alice.1")
+
+    response = await site.browser.get("/")
+
+    assert (given(response), deleted(response)) == ({ACCESS, REFRESH}, {OLD})
 
 
 @paths

@@ -234,6 +234,18 @@ async def test_what_goes_with_a_cookie_that_the_application_writes_is_left_to_it
     assert set((await site.browser.get("/")).cookies) == {ACCESS, REFRESH}
 
 
+async def test_a_double_submit_cookie_of_the_applications_goes_out_once(clock: Clock) -> None:
+    site = make_site(clock, config=Config(csrf_cookie=Cookie(CSRF, http_only=False)))
+    await site.sign_in("alice")
+    site.browser.app = answering(site, sets(CSRF, "mine"))
+    clock.advance(HOUR)
+
+    response = await site.browser.get("/")
+
+    assert set(response.cookies) == {ACCESS, REFRESH, CSRF}
+    assert response.cookies[CSRF] == "mine"
+
+
 async def test_an_expiry_is_in_the_past_by_the_issuers_clock(clock: Clock) -> None:
     """Ten days ago by that, whatever the host's own says."""
     site = make_site(clock)

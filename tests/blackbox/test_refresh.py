@@ -23,11 +23,13 @@ from tests.blackbox.helpers import (
     NAVIGATION,
     REFRESH,
     WINDOW,
+    Gate,
     Gates,
     Site,
     deleted,
     doing,
     given,
+    lasting,
     make_site,
     messages_of,
 )
@@ -1295,6 +1297,33 @@ async def test_an_application_that_never_answers_has_rotated_nothing(clock: Cloc
     assert await messages_of(site.browser.app, site.browser.scope("/", "GET")) == []
 
     assert site.store.count("replace", "revoke") == 0
+
+
+async def test_an_application_may_return_while_its_response_waits_for_the_store(
+    clock: Clock,
+) -> None:
+    """A task that it has left behind answers."""
+    gate = Gate()
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with anyio.create_task_group() as group:
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            site.store.before["replace"] = gate
+            group.start_soon(answer, send)
+            await gate.arrival()
+
+        site = make_site(clock, app, config=lasting())
+        await site.sign_in()
+        expire(site)
+        await site.browser.app(site.browser.scope("/", "GET"), None, send)
+        gate.open()
+
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert len([name for name, _ in sent[0]["headers"] if name == b"set-cookie"]) == 2
 
 
 @pytest.mark.parametrize("operation", ["get", "replace"])

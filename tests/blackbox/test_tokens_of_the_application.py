@@ -76,11 +76,35 @@ async def test_one_that_stays_is_not_noted(clock: Clock) -> None:
 
     await site.browser.get("/theme")  # the session begins
     site.store.calls.clear()
-    clock.advance(1)
+    site.browser.put(ACCESS, token(clock, "access", "another"))
 
     await site.browser.get("/theme")
 
     assert site.store.count("add", "replace") == 0
+
+
+async def test_one_without_a_refresh_token_beside_it_has_nothing_to_end_with(clock: Clock) -> None:
+    site = make_site(clock, anew=writing((ACCESS, token(clock, "access", "again"))))
+    site.browser.drop(REFRESH)
+
+    response = await site.browser.get("/anew")
+
+    assert (response.status, site.store.count("add", "replace")) == (200, 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "names"), [(399, {ACCESS, REFRESH}), (400, set()), (401, set())]
+)
+async def test_an_error_refreshes_nothing_where_the_application_checks_who_may_act(
+    clock: Clock, status: int, names: set[str]
+) -> None:
+    """Its own double-submit check comes after ours: who fails it must not prolong anything."""
+    site = make_site(clock, failing=doing(status=status))
+    clock.advance(10 * MINUTE)
+
+    response = await site.browser.get("/failing")
+
+    assert (response.status, set(response.cookies) & {ACCESS, REFRESH}) == (status, names)
 
 
 async def test_an_outage_does_not_keep_it_from_being_replaced(clock: Clock) -> None:

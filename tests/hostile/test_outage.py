@@ -340,6 +340,7 @@ async def test_a_logout_that_cannot_be_kept_is_503_and_deletes_the_cookies(clock
 
     assert response.status == 503
     assert response.cookies == {ACCESS: "", REFRESH: ""}
+    assert all(name.islower() for name, _ in response.headers)  # as ASGI has them
 
 
 async def test_a_logout_everywhere_that_cannot_be_kept_is_503(clock: Clock) -> None:

@@ -148,7 +148,9 @@ async def presented(
     """What is repeated, and the body that the application still receives."""
     inbox = Inbox(piece(body, more=len(body) > MAX_FORM), GONE)
     token, receive = await repeated(headers, inbox, CONFIG)
-    return token, (await receive()).get("body", b"gone")
+    received = (await receive()).get("body", b"gone")
+    assert inbox.left == [] or await receive() == GONE
+    return token, received
 
 
 def form(kind: bytes = FORM) -> dict[bytes, list[bytes]]:
