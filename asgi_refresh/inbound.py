@@ -67,10 +67,9 @@ class Inbound:
         self.receive = receive  # what is left of the body, once it has been looked at
         self._headers: Headers = request_headers(scope)
         self._only_cookies, self._seen = cookie is not None, seen
-        split = False
+        split = cookie is None and len(self._headers.get(b"cookie")) > 1
         if cookie is None:
             cookie = cookie_header(self._headers)
-            split = len(self._headers.get(b"cookie")) > 1
         self._down = PassDown(shell, scope, self._headers, cookie)
         if split:
             self._down.set(b"cookie", cookie)

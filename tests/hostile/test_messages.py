@@ -629,6 +629,15 @@ async def test_the_application_reads_request_headers_of_any_shape(
     assert pairs == [(b"host", b"app.example"), (b"x-app", b"1"), both(tokens)]
 
 
+async def test_request_headers_that_say_nothing_wrong_are_the_very_ones(clock: Clock) -> None:
+    scope = http(headers=[cookie_line(("theme", "dark")), (b"authorization", b"Basic x")])
+    headers = scope["headers"]
+
+    await run(wrapped(make_issuer(clock, store=MemoryStore())), scope)
+
+    assert scope["headers"] is headers
+
+
 @pytest.mark.parametrize("shape", REQUEST_SHAPES)
 async def test_after_a_refresh_the_application_still_reads_all_other_headers(
     clock: Clock, shape: str
