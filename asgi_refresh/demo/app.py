@@ -132,7 +132,7 @@ class Demo:
         )
 
     async def _events(self, request: Request) -> Response:
-        after = request.query_params.get("after", "")
+        after = request.query_params.get("after", "")[:9]
         return _json(
             {
                 "run": self._run,

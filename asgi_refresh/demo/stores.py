@@ -78,9 +78,9 @@ async def _why_no_redis(url: str) -> str | None:
         return "what was given as --redis is not the URL of a Redis"
     try:
         with anyio.fail_after(_PATIENCE):
-            version = str((await client.info("server"))["redis_version"])
-    except (RedisError, OSError):  # TimeoutError is one
-        return f"no Redis answers at {where}"
+            version = str((await client.info("server")).get("redis_version", "0"))
+    except (RedisError, OSError) as error:  # TimeoutError is one
+        return f"no Redis answers at {where} ({type(error).__name__})"
     finally:
         await client.aclose()
     old = int(version.partition(".")[0]) < _LEAST_REDIS

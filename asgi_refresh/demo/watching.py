@@ -98,7 +98,10 @@ class Witness:
 
         async def forward(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": self._told(message["headers"], came, lost=lost)}
+                message = {
+                    **message,
+                    "headers": self._told(message.get("headers", ()), came, lost=lost),
+                }
             await send(message)
 
         await self._app(scope, receive, forward)

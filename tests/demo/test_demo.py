@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import pytest
@@ -166,6 +167,13 @@ async def test_events_are_told_from_a_number_on(browser: AsyncBrowser, clock: Cl
     assert await events(browser, 2) == []
 
 
+@pytest.mark.parametrize("after", ["", "x", "-1", "9" * 5000, "٣"])
+async def test_events_after_no_number_of_theirs_are_no_error(
+    browser: AsyncBrowser, after: str
+) -> None:
+    assert (await browser.get(f"/events?after={quote(after)}")).status_code == 200
+
+
 async def test_another_store_begins_anew(browser: AsyncBrowser) -> None:
     await sign_in(browser)
     run = (await browser.get("/events")).json()["run"]
@@ -195,7 +203,7 @@ async def test_redis_that_does_not_answer_is_not_available(browser: AsyncBrowser
 
     answer = await browser.post("/stores", json={"store": "redis"})
 
-    why = "no Redis answers at 127.0.0.1:1"
+    why = "no Redis answers at 127.0.0.1:1 (ConnectionError)"
     assert missing == {"memory": None, "sqlite": None, "redis": why}
     assert answer.status_code == 409
     assert answer.json() == {"error": f"Redis is not available: {why}."}
@@ -210,6 +218,21 @@ async def test_redis_without_its_library_is_not_available(
     missing = await Stores(tmp_path, redis=REDIS).missing("redis")
 
     assert missing == "redis-py is not installed: pip install redis"
+
+
+async def test_redis_that_is_too_old_is_not_available(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = pytest.importorskip("redis.asyncio")
+
+    async def info(*_: object) -> dict[str, str]:
+        return {"redis_version": "6.2.14"}
+
+    monkeypatch.setattr(redis.Redis, "info", info)
+
+    missing = await Stores(tmp_path, redis=NOBODY).missing("redis")
+
+    assert missing == "Redis 6.2.14 answers at 127.0.0.1:1; 7 is needed"
 
 
 async def test_what_is_no_url_of_a_redis_is_told_without_its_password(tmp_path: Path) -> None:

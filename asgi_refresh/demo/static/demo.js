@@ -298,23 +298,30 @@ async function replay() {
 async function readEvents() {
   const { status, body } = await call(`/events?after=${server.last}`);
   if (status !== 200) return;
-  const anew = server.run !== null && server.run !== body.run;
+  if (server.run !== null && server.run !== body.run) {
+    await beginAnew(body.run);
+    return;
+  }
   const { events, ...more } = body;
   const known = server.last;
   Object.assign(server, more, { ahead: body.now - now() });
-  if (anew) {
-    server.events = [];
-    copy = null;
-    say("thief-said", "Nothing is stolen yet.", "");
-  }
   for (const element of document.querySelectorAll("[data-say]")) {
     element.textContent = server[element.dataset.say];
   }
   const fresh = events.filter((event) => event.number > server.last);  // two polls may overlap
   server.last = fresh.at(-1)?.number ?? server.last;
   server.events = [...server.events, ...fresh].slice(-400);
-  if (anew) await look();
-  if (fresh.length > 0 || anew) tellEvents(known);
+  if (fresh.length > 0) tellEvents(known);
+}
+
+/** Another store, or another process: nothing of before is known there. */
+async function beginAnew(run) {
+  Object.assign(server, { run, last: 0, events: [] });
+  copy = null;
+  say("thief-said", "Nothing is stolen yet.", "");
+  tellEvents(0);
+  await Promise.all([look(), readStores()]);
+  await readEvents();
 }
 
 function tellEvents(known) {
