@@ -24,9 +24,10 @@ class Application:
         packages: Whose versions matter.
         shows: What is asked of it, for people.
         who: Asks it who the visitor is.
-        stream: Asks it for what comes in pieces, each of which says "alice"; None: it has none.
-        sign_in: Where that is the application's own.
+        stream: Asks it, as the last thing, for what comes in pieces; None: it has nothing.
+        sign_in: The application's own where it has one.
         sign_out: As well.
+        by_websocket: Whether that is how it streams.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Application:
     packages: tuple[str, ...]
     shows: str
     who: Who
-    stream: Callable[[Visitor], list[str]] | None = None
+    stream: Callable[[Visitor], object] | None = None
     sign_in: Callable[[Visitor], None] = Visitor.sign_in
     sign_out: Callable[[Visitor], None] = Visitor.sign_out
     by_websocket: bool = False
@@ -133,7 +134,9 @@ def _caller(visitor: Visitor) -> str | None:
 
 
 def _progress(visitor: Visitor) -> list[str]:
-    messages = _Caller(visitor).call("count")
+    caller = _Caller(visitor)
+    visitor.expire()  # it has asked already
+    messages = caller.call("count")
     assert [each.get("method") for each in messages[:-1]] == ["notifications/progress"] * 3
     return [json.dumps(each) for each in messages]
 

@@ -19,8 +19,6 @@ from tests.support import App, Clock, answer, make_issuer
 from .visitor import BESIDE, FOLDER, NAME
 
 
-
-
 def with_sign_in(app: App) -> App:
     async def signing_in(scope: Any, receive: Any, send: Any) -> None:
         path = scope.get("path", "")
@@ -53,9 +51,7 @@ def _served(name: str, folder: Path) -> App:
     clock = Clock(time.time())
     issuer = make_issuer(clock, store=MemoryStore())
     # Django has a user of its own.
-    middleware = RefreshMiddleware(
-        with_sign_in(create(folder)), issuer, starlette=name != "django"
-    )
+    middleware = RefreshMiddleware(with_sign_in(create(folder)), issuer, starlette=name != "django")
     return with_clock(middleware, clock)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import anyio
+import anyio.lowlevel
 from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,6 +23,6 @@ async def events(request: Request) -> EventSourceResponse:
     async def told() -> AsyncIterator[dict[str, str]]:
         for _ in range(3):
             yield {"event": "who", "data": str(Auth.of(request).subject)}
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
 
     return EventSourceResponse(told())
