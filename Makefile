@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	if $$python -c '$(FITS)' 2>/dev/null; then echo $$python; break; fi; done)
 BIN = .venv/bin
 
-.PHONY: help demo test check bench model matrix matrix-servers fuzz mutants caches clean
+.PHONY: help demo test check bench model matrix matrix-servers transparency fuzz mutants caches clean
 
 help:
 	@echo 'make demo    watch a session refresh itself, on a page on this machine'
@@ -20,6 +20,7 @@ help:
 	@echo 'make caches  try nginx, Apache, Varnish and Squid in front, where they are installed'
 	@echo 'make matrix  the token and attack suites on every version that is promised'
 	@echo 'make matrix-servers  every framework on every server, behind nginx, and real clients'
+	@echo "make transparency  Starlette's own tests, validators, other people's applications"
 	@echo 'make clean   remove .venv and everything generated'
 
 demo: .venv/.demo
@@ -62,6 +63,10 @@ ifndef CELLS
 	$(BIN)/python -m tests.conformance clients
 endif
 
+# PARTS='applications datasette' chooses: suite, validators, applications and which.
+transparency: .venv/.dev .venv/.apps
+	$(BIN)/python -m tests.transparency $(PARTS)
+
 clean:
 	rm -rf .venv .matrix .bench .mutants build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -72,6 +77,6 @@ $(BIN)/python:
 	'$(PYTHON)' -m venv .venv
 
 # Each stamp is older than pyproject.toml when that has changed: then it is installed anew.
-.venv/.demo .venv/.dev .venv/.servers .venv/.bench .venv/.mutants: .venv/.%: pyproject.toml | $(BIN)/python
+.venv/.demo .venv/.dev .venv/.servers .venv/.apps .venv/.bench .venv/.mutants: .venv/.%: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@

@@ -12,13 +12,18 @@ from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from tests.conformance.report import seen_on, write
 from tests.processes import ROOT, folder
 
 from .plugin.wrapping import PASSED, WHERE
 
 PLUGIN = Path(__file__).parent / "plugin"
-PLACES = ("outside", "inside")
-# Nothing of this environment but what Starlette's tests ask for, in the order in which they stand.
+PLACES = {
+    "outside": "around what `TestClient` is given",
+    "inside": "by `add_middleware`, in every `Starlette`",
+}
+FAILURES = ("failed", "error")
+# No plugins but what Starlette's tests ask for, and ours.
 OPTIONS = ("-q", "-p", "anyio.pytest_plugin", "-p", "wrapping", "-p", "no:cacheprovider")
 
 
@@ -101,20 +106,31 @@ def differences(plain: Outcomes, wrapped: Outcomes) -> Iterator[str]:
             yield f"{name}: {words[0]}, and behind the middleware {words[1]}: {told}"
 
 
+def table(plain: Outcomes, wrapped: Mapping[str, Outcomes]) -> Iterator[str]:
+    """Yield the section of the page."""
+    failing = sum(one.word in FAILURES for one in plain.values())
+    yield f"{seen_on()} Starlette {version('starlette')} has {len(plain)} tests,"
+    yield f"of which {failing} fail here without the middleware as well."
+    yield ""
+    yield "| The middleware | tests that send through it | requests and handshakes | new failures |"
+    yield "|---|---|---|---|"
+    for where, outcomes in wrapped.items():
+        tests = sum(one.passed > 0 for one in outcomes.values())
+        requests = sum(one.passed for one in outcomes.values())
+        found = len([*differences(plain, outcomes)])
+        yield f"| {PLACES[where]} | {tests} | {requests} | {found or 'none'} |"
+
+
 def main() -> int:
     with folder("transparency-") as path:
         tests = unpacked(path)
         plain = run(tests, "nowhere")
-        failing = [name for name, one in plain.items() if one.word in ("failed", "error")]
-        print(f"starlette {version('starlette')}: {len(plain)} tests, plain; {len(failing)} fail:")
-        print(*(f"  {name}: {plain[name].told}" for name in failing), sep="\n")
-        found = 0
-        for where in PLACES:
-            wrapped = run(tests, where)
-            told = [*differences(plain, wrapped)]
-            found += len(told)
-            through = sum(one.passed > 0 for one in wrapped.values())
-            requests = sum(one.passed for one in wrapped.values())
-            print(f"{where}: {through} tests sent {requests} requests through; {len(told)} differ")
-            print(*(f"  {line}" for line in told), sep="\n", flush=True)
-    return 1 if found else 0
+        wrapped = {where: run(tests, where) for where in PLACES}
+    for name, one in plain.items():
+        if one.word in FAILURES:
+            print(f"without the middleware, too: {name}: {one.told}")
+    told = [f"{where}: {line}" for where in wrapped for line in differences(plain, wrapped[where])]
+    print(*table(plain, wrapped), *told, sep="\n")
+    if not told:
+        write("suite", table(plain, wrapped))
+    return 1 if told else 0
