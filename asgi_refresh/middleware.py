@@ -15,18 +15,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .auth import Auth
 from .caching import Headers
 from .cookies import sole_value
-from .credentials import client_of, is_garbage, request_headers
+from .credentials import is_garbage
 from .decide import is_below, route_path
-from .errors import ConfigurationError, InvalidTokenError, Reason
-from .events import Event
+from .errors import ConfigurationError, InvalidTokenError
 from .exchange import Exchange
 from .inbound import CrossOriginRefused, Inbound
-from .intents import BY_COOKIE, NOBODY, PENDING, READ, REPLACED, SCOPE_KEY, STARTED, anonymous
+from .intents import BY_COOKIE, NOBODY, PENDING, READ, REPLACED, SCOPE_KEY, STARTED
 from .issuer import Issuer
 from .origins import SAFE_METHODS
 from .passdown import replaced
 from .shell import Shell, respond
 from .tokens import AccessToken
+from .turned_away import TurnedAway
 
 
 class RefreshMiddleware:
@@ -114,7 +114,7 @@ class RefreshMiddleware:
                 await self._shell.exchange(auth).finish()
             auth._scope = None  # the scope holds the auth: no circle for the collector
 
-    def _known(self, scope: Scope, receive: Receive) -> Auth | Inbound:
+    def _known(self, scope: Scope, receive: Receive) -> Auth | Inbound | TurnedAway:
         """
         Return the `Auth` of a plain request: with one good access cookie, or nothing of ours.
 
@@ -150,20 +150,14 @@ class RefreshMiddleware:
 
     def _first_sight(
         self, scope: Scope, receive: Receive, cookie: bytes, raw: bytes
-    ) -> AccessToken | Auth | Inbound:
+    ) -> AccessToken | Inbound | TurnedAway:
         try:
             return self.issuer.read_access(raw)
         except InvalidTokenError as error:
             alone = is_garbage(raw) and not _holds(cookie, self._others)
             if alone and scope["method"] in SAFE_METHODS:
-                return self._turned_away(scope, cookie, error.reason)
+                return TurnedAway(self._shell, scope, receive, cookie, error.reason)
             return Inbound(self._shell, scope, receive, cookie)
-
-    def _turned_away(self, scope: Scope, cookie: bytes, reason: Reason) -> Auth:
-        """Return that it is nobody: all that came is one token that is none, and known to be so."""
-        client = client_of(scope, request_headers(scope))
-        self.issuer.emit(Event("rejected", reason=reason, client=client))
-        return self._shell.auth(scope, None, anonymous(reason), cookie)
 
     def _is_ours(self, headers: Headers) -> bool:
         """Return whether an unsafe request may plainly act with its cookies."""

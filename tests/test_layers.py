@@ -84,6 +84,7 @@ ROWS = {
     "own": 4,
     "passdown": 4,
     "shell": 4,
+    "turned_away": 4,
     "verifying": 4,
     "": 4,
     "__main__": 5,
