@@ -69,3 +69,15 @@ async def test_tokens_are_of_no_generation_that_a_store_would_look_for(clock: Cl
     for raw in (login.refresh_token, refresh.refresh_token):
         assert raw is not None
         assert jwt.decode(raw, options={"verify_signature": False})["gen"] == 0
+
+
+@pytest.mark.parametrize(("generation", "replaced"), [(1, True), (0, False)])
+async def test_a_token_of_an_earlier_system_is_replaced_at_once(
+    issuer: Issuer, clock: Clock, generation: int, replaced: bool
+) -> None:
+    token = RefreshToken("s1", generation, new_session(clock), clock())
+    look = await issuer.mode.look(token, client=None)
+    grant = await issuer.mode.settle(look, client=None)
+
+    assert grant is not None
+    assert (grant.refresh_token is not None) is replaced
