@@ -44,8 +44,8 @@ MODULES = [
     *("config", "keys", "jwk"),
     *("rotating", "settler", "issuer", "kept", "adoption", "strays", "marks"),
     *("mint", "denylist", "flight", "grants", "stateless"),
-    *("exchange", "inbound", "middleware", "shell", "own", "passdown", "verifying", "auth"),
-    *("credentials", "double_submit", "bodies", "intents"),
+    *("exchange", "inbound", "middleware", "turned_away", "shell", "own", "passdown"),
+    *("verifying", "auth", "credentials", "double_submit", "bodies", "intents"),
 ]
 # Those that need no server, no browser and no second process; of both event loops asyncio will do.
 TESTS = [
