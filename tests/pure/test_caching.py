@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_refresh.caching import Headers, forbid_caching, is_merged, is_shared_cacheable, vary_on
+from asgi_refresh.caching import (
+    Headers,
+    forbid_caching,
+    is_merged,
+    is_shared_cacheable,
+    is_silent,
+    vary_on,
+)
 
 PRIVATE = (b"cache-control", b"private, no-store")
 
@@ -108,6 +115,30 @@ def test_forbidding_leaves_the_given_list_alone() -> None:
     forbid_caching(headers)
 
     assert headers == FRIENDLY
+
+
+# --- silence --------------------------------------------------------------------------------------
+
+SILENT: Headers = [(b"Content-Type", b"text/html"), (b"x-vary", b"*"), (b"cookie", b"public")]
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_what_is_known_to_be_silent_is_answered_the_same(merged: bool) -> None:
+    assert forbid_caching(SILENT, merged=merged, silent=True) == forbid_caching(
+        SILENT, merged=merged
+    )
+    names = (b"Cookie", b"Authorization")
+    assert vary_on(SILENT, names, silent=True) == vary_on(SILENT, names)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"Vary", b"Set-Cookie", b"X-Accel-Expires", b"Acme-CDN-Cache-Control"]
+    + [name for name, _ in FRIENDLY],
+)
+def test_whatever_caches_or_cookies_go_by_is_no_silence(name: bytes) -> None:
+    assert is_silent(SILENT)
+    assert not is_silent([*SILENT, (name, b"x")])
 
 
 headers_of_any_kind = st.lists(
