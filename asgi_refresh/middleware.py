@@ -221,17 +221,18 @@ def _only_cookies(scope: Scope, headers: Headers, most: int) -> bytes | None:
 
     One that came split goes on in one piece: some frameworks read the first part only.
     """
-    cookie, split = b"", False
+    cookie, pieces = b"", 0
     for name, field in headers:
         if len(name) in _TELLING_LENGTHS:
             name = name.lower()  # noqa: PLW2901
             if name == b"cookie":
-                cookie, split = (cookie + b"; " + field, True) if cookie else (field, False)
+                cookie = cookie + b"; " + field if pieces else field
+                pieces += 1
                 if len(cookie) > most:
                     return None
             elif name == b"authorization":
                 return None
-    if split:
+    if pieces > 1:
         scope["headers"] = replaced(headers, b"cookie", cookie)
     return cookie
 
