@@ -248,3 +248,13 @@ async def test_cookies_that_the_server_split_come_in_one_header(
     response = await site.browser.send(path, cookies={}, headers=[*theirs, *ours])
 
     assert {"theme=dark", "lang=en"} <= set(cookies(response))
+
+
+@pytest.mark.parametrize("first", ["", "a=b"])
+async def test_a_header_that_came_in_pieces_is_one_whatever_the_first_of_them_holds(
+    clock: Clock, first: str
+) -> None:
+    pieces = [("cookie", first), ("cookie", "theme=dark")]
+    response = await make_site(clock).browser.send(cookies={}, headers=pieces)
+
+    assert response.json()["cookie_headers"] == [f"{first}; theme=dark"]
