@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from asgi_refresh import Auth
 from tests.blackbox.helpers import HOUR, doing, given, make_site
 from tests.blackbox.test_refresh import READERS
-from tests.support import Clock
+from tests.support import Clock, answer
 
 pytestmark = pytest.mark.anyio
 
@@ -62,6 +63,18 @@ async def test_of_nobody_it_says_so(clock: Clock, look: Act, found: Any) -> None
 )
 async def test_of_somebody_it_says_who(clock: Clock, look: Act, found: Any) -> None:
     assert await seen(clock, look, signed_in=True) == found
+
+
+async def test_it_is_found_in_a_scope_and_by_whatever_has_one(clock: Clock) -> None:
+    found: list[Auth] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        found.extend([Auth.of(scope), Auth.of(SimpleNamespace(scope=scope))])
+        await answer(send)
+
+    await make_site(clock, app).browser.get("/")
+
+    assert found[0] is found[1]
 
 
 async def test_what_it_has_not_is_said_as_python_says_it(clock: Clock) -> None:
