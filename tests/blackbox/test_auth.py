@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from asgi_refresh import Auth
-from tests.blackbox.helpers import HOUR, doing, given, make_site
+from tests.blackbox.helpers import ACCESS, HOUR, REFRESH, deleted, doing, given, make_site
 from tests.blackbox.test_refresh import READERS
 from tests.support import Clock, answer
 
@@ -124,3 +124,23 @@ async def test_a_login_that_comes_to_nothing_does_not_undo_a_look(clock: Clock) 
     response = await make_site(clock, doing(act, status=400, body=b"")).browser.get("/")
 
     assert response.all("vary") == ["Cookie, Authorization"]
+
+
+async def test_a_session_bears_the_label_that_a_login_gives_it(clock: Clock) -> None:
+    site = make_site(clock, doing(lambda auth: auth.login("bob", device="the till")))
+
+    await site.browser.post("/")
+
+    assert [session.device for session in await site.issuer.sessions("bob")] == ["the till"]
+
+
+async def test_a_logout_after_elevate_is_one(clock: Clock) -> None:
+    def act(auth: Auth) -> None:
+        auth.elevate()
+        auth.logout()
+
+    site = make_site(clock, doing(act))
+    await site.sign_in("alice")
+
+    assert deleted(await site.browser.post("/")) == {ACCESS, REFRESH}
+    assert await site.issuer.sessions("alice") == []
