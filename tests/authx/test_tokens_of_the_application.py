@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asgi_refresh import Client, Cookie, MemoryStore, RefreshMiddleware
+from asgi_refresh import Auth, Client, Cookie, MemoryStore, RefreshMiddleware
 from asgi_refresh.compat.authx import authx_issuer
 from asgi_refresh.endpoints import SessionsEndpoint
 from asgi_refresh.tokens import MAX_TOKEN
@@ -29,7 +29,7 @@ from tests.authx.site import (
     make_site,
     signed_in,
 )
-from tests.support import Browser
+from tests.support import Browser, answer
 
 pytestmark = pytest.mark.anyio
 
@@ -489,3 +489,18 @@ async def test_the_double_submit_token_is_that_of_the_applications_tokens(
     answer = await site.browser.post("/public", headers=[token])
 
     assert (without.status, answer.status) == (403, 200)
+
+
+async def test_a_page_is_given_that_of_the_applications_tokens(clock: RealClock) -> None:
+    site = await signed_in(clock, "stored")
+    seen: list[str | None] = []
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        seen.append(Auth.of(scope).csrf_token)
+        await answer(send)
+
+    assert site.issuer is not None
+    browser = Browser(RefreshMiddleware(app, site.issuer), clock)
+    await browser.send(cookies=site.browser.values())
+
+    assert seen == [site.csrf()[1]]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from asgi_refresh import Auth
-from tests.blackbox.helpers import HOUR, doing, given, make_site
+from tests.blackbox.helpers import ACCESS, HOUR, REFRESH, deleted, doing, given, make_site
 from tests.blackbox.test_refresh import READERS
-from tests.support import Clock
+from tests.support import Clock, answer
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +65,18 @@ async def test_of_somebody_it_says_who(clock: Clock, look: Act, found: Any) -> N
     assert await seen(clock, look, signed_in=True) == found
 
 
+async def test_it_is_found_in_a_scope_and_by_whatever_has_one(clock: Clock) -> None:
+    found: list[Auth] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        found.extend([Auth.of(scope), Auth.of(SimpleNamespace(scope=scope))])
+        await answer(send)
+
+    await make_site(clock, app).browser.get("/")
+
+    assert found[0] is found[1]
+
+
 async def test_what_it_has_not_is_said_as_python_says_it(clock: Clock) -> None:
     def look(auth: Any) -> str:
         with pytest.raises(AttributeError) as error:
@@ -111,3 +124,23 @@ async def test_a_login_that_comes_to_nothing_does_not_undo_a_look(clock: Clock) 
     response = await make_site(clock, doing(act, status=400, body=b"")).browser.get("/")
 
     assert response.all("vary") == ["Cookie, Authorization"]
+
+
+async def test_a_session_bears_the_label_that_a_login_gives_it(clock: Clock) -> None:
+    site = make_site(clock, doing(lambda auth: auth.login("bob", device="the till")))
+
+    await site.browser.post("/")
+
+    assert [session.device for session in await site.issuer.sessions("bob")] == ["the till"]
+
+
+async def test_a_logout_after_elevate_is_one(clock: Clock) -> None:
+    def act(auth: Auth) -> None:
+        auth.elevate()
+        auth.logout()
+
+    site = make_site(clock, doing(act))
+    await site.sign_in("alice")
+
+    assert deleted(await site.browser.post("/")) == {ACCESS, REFRESH}
+    assert await site.issuer.sessions("alice") == []

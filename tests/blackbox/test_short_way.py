@@ -16,8 +16,8 @@ import pytest
 
 import asgi_refresh
 from asgi_refresh import Auth, Config
-from tests.blackbox.helpers import ACCESS, REFRESH, Site, doing, make_site
-from tests.support import App, Clock
+from tests.blackbox.helpers import ACCESS, REFRESH, XHR, Site, deleted, doing, given, make_site
+from tests.support import App, Clock, whoami
 
 pytestmark = pytest.mark.anyio
 
@@ -91,6 +91,18 @@ async def test_one_whose_token_is_seen_for_the_first_time(clock: Clock) -> None:
     await site.sign_in("bob")
 
     assert await careful(site) == set()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_one_that_signs_in_or_out_does_so_all_the_same(clock: Clock, method: str) -> None:
+    site = await warm(clock, whoami)
+
+    signed_in = await site.browser.request("/login/bob", method, headers=XHR)
+    signed_out = await site.browser.request("/logout", method, headers=XHR)
+
+    assert given(signed_in) == {ACCESS, REFRESH}
+    assert deleted(signed_out) == {ACCESS, REFRESH}
+    assert site.named("revoked")[-1].subject == "bob"
 
 
 async def test_one_whose_token_is_none(clock: Clock) -> None:
