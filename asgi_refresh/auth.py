@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal, Protocol, cast
@@ -62,7 +62,7 @@ class Auth:
     _how: How
     _state: int
     _shell: Shell
-    _scope: Mapping[str, Any] | None
+    _scope: MutableMapping[str, Any] | None
     _cookie: bytes  # the Cookie header, as it came
     _foreign: str | None  # the origin, where that must not sign anybody in
     _intent: Intent | None

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from math import inf
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -38,7 +46,7 @@ class Headers(Mapping[bytes, Sequence[bytes]]):
     __slots__ = ("_pairs",)
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        self._pairs = pairs if isinstance(pairs, list | tuple) else list(pairs)
+        self._pairs = pairs
 
     def get(self, name: bytes, default: Any = ()) -> Any:
         """Return the values of *name*, in their order; *default* without one."""
@@ -59,8 +67,10 @@ class Headers(Mapping[bytes, Sequence[bytes]]):
         return len(list(iter(self)))
 
 
-def request_headers(scope: Scope) -> Headers:
-    """Return the headers of *scope*."""
+def request_headers(scope: MutableMapping[str, Any]) -> Headers:
+    """Return the headers of *scope*, which are there again for whoever comes after."""
+    if not isinstance(scope["headers"], list | tuple):
+        scope["headers"] = list(scope["headers"])  # any iterable will do (ASGI, HTTP scope)
     return Headers(scope["headers"])
 
 

@@ -60,8 +60,6 @@ class Inbound:
         receive: Receive,
         cookie: bytes | None = None,
     ) -> None:
-        if not isinstance(scope["headers"], list | tuple):
-            scope["headers"] = list(scope["headers"])  # any iterable will do (ASGI, HTTP scope)
         self._shell, self._scope, self._issuer = shell, scope, shell.issuer
         self.receive = receive  # what is left of the body, once it has been looked at
         self._headers: Headers = request_headers(scope)
