@@ -332,3 +332,18 @@ async def test_a_longer_cookie_header_is_not_read(
 
     assert told["subject"] == subject
     assert told["reason"] == (None if subject else "oversize_cookies")
+
+
+async def test_headers_of_any_kind_are_read_here_and_behind(clock: Clock) -> None:
+    """Any iterable will do (ASGI, HTTP scope)."""
+    value = bearer(await raw(clock))[1].encode()
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((Auth.of(scope).subject, list(scope["headers"])))
+        await answer(send)
+
+    headers = [(b"authorization", value)]
+    await Browser(behind(clock, app), clock).send(scope={"headers": iter(headers)})
+
+    assert seen == [("alice", headers)]
