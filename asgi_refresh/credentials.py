@@ -69,9 +69,10 @@ class Headers(Mapping[bytes, Sequence[bytes]]):
 
 def request_headers(scope: MutableMapping[str, Any]) -> Headers:
     """Return the headers of *scope*, which are there again for whoever comes after."""
-    if not isinstance(scope["headers"], list | tuple):
-        scope["headers"] = list(scope["headers"])  # any iterable will do (ASGI, HTTP scope)
-    return Headers(scope["headers"])
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    if not isinstance(headers, list | tuple):
+        headers = scope["headers"] = list(headers)  # any iterable will do (ASGI, HTTP scope)
+    return Headers(headers)
 
 
 def cookie_header(headers: Headers) -> bytes:
