@@ -258,3 +258,30 @@ async def test_a_header_that_came_in_pieces_is_one_whatever_the_first_of_them_ho
     response = await make_site(clock).browser.send(cookies={}, headers=pieces)
 
     assert response.json()["cookie_headers"] == [f"{first}; theme=dark"]
+
+
+@pytest.mark.parametrize(("less", "reason"), [(0, "expired_token"), (1, "oversize_cookies")])
+async def test_a_header_may_be_as_long_as_is_set(clock: Clock, less: int, reason: str) -> None:
+    site = make_site(clock)
+    await site.sign_in()
+    header = f"{ACCESS}={site.browser.values()[ACCESS]}"
+    short = make_site(clock, config=Config(max_cookie_header=len(header) - less))
+    clock.advance(HOUR)
+
+    response = await short.browser.send("/", "POST", headers=[("cookie", header)])
+
+    assert response.json()["reason"] == reason
+
+
+@pytest.mark.parametrize(("others", "subject"), [(3, "alice"), (4, None)])
+async def test_of_one_name_four_values_are_looked_at(
+    clock: Clock, others: int, subject: str | None
+) -> None:
+    site = make_site(clock)
+    await site.sign_in()
+    values = [*map(str, range(others)), site.browser.values()[ACCESS]]
+    header = "; ".join(f"{ACCESS}={value}" for value in values)
+
+    response = await site.browser.send(cookies={}, headers=[("cookie", header)])
+
+    assert response.json()["subject"] == subject
