@@ -151,8 +151,8 @@ def read_cookies(
     when the user signed out has put them back. Not *capped* reads a header of any length, for what
     must be ended. *read_access* stands in for the issuer's.
     """
-    access_name = issuer.config.access_cookie.key
-    refresh_name = issuer.config.refresh_cookie.key
+    access_name, refresh_name = issuer.config.access_cookie.key, issuer.config.refresh_cookie.key
+    read_refresh = issuer.profile.read_refresh
     if capped and len(header) > issuer.config.max_cookie_header:
         return Credentials(reason="oversize_cookies")
     legacy = issuer.legacy
@@ -160,20 +160,21 @@ def read_cookies(
     found = collect(header, names) if capped else collect(header, names, most=_MOST)
     if not found:
         return NONE
-    tombs = b"~".join(found[tombstone.key]) if tombstone.key in found else b""
+    tombs = b"~".join(found.get(tombstone.key, ()))
     ended = tombs.decode("latin-1").split("~") if tombs else []
     access = refresh = _UNSENT
     if access_name in found:
         read_access = read_access or issuer.read_access
         access = _came(found[access_name], read_access, ended, newest_access, issuer.clock())
     if refresh_name in found:
-        read = issuer.profile.read_refresh
-        refresh = _came(found[refresh_name], read, ended, _newest_refresh, inf)
+        refresh = _came(found[refresh_name], read_refresh, ended, _newest_refresh, inf)
+    if access.off == "ambiguous_cookies" and refresh.believed is not None:
+        # It must not decide between the two; nor may others take it for nobody's.
+        refresh = refresh._replace(believed=None, raw=None)
     return Credentials(
         frozenset(found),
         access.believed,
-        # It must not decide between two access tokens.
-        None if access.off == "ambiguous_cookies" else refresh.believed,
+        refresh.believed,
         access.off or refresh.off or access.why or refresh.why,
         access.genuine + refresh.genuine,
         tuple(ended),

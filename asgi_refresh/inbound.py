@@ -137,6 +137,8 @@ class Inbound:
         if self._shell.guards and self._cookie:
             came = read_cookies(self._issuer, self._cookie, self._shell.tombstone)
             self._down.cookies({self._shell.refresh.key: await self._vouched(came)})
+        elif self._exempt:
+            self._down.cookies({})
         if origin is not None:
             self._cookie = b""  # the token is asked for no origin; cookies are not acted on
         return self._auth(token, BY_BEARER)

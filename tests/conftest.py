@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -29,12 +28,6 @@ settings.register_profile(
     phases=[Phase.explicit, Phase.generate],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
-
-
-def pytest_collection_finish() -> None:
-    """Let the collector pass over the 25,000 tests: each time took 0.35 s, and more under load."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     port, redis = given.port, given.redis
     uvicorn = _import_uvicorn()
     if uvicorn is None:
-        print("The demo needs uvicorn: pip install 'asgi_refresh[demo]'", file=sys.stderr)
+        print("The demo needs uvicorn: pip install 'asgi-refresh[demo]'", file=sys.stderr)
         return 1
     try:
         listener = _listen(port)

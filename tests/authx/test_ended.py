@@ -74,6 +74,22 @@ async def test_its_access_cookie_is_refused_however_it_is_spelt(
     assert given(response) == set()
 
 
+@pytest.mark.parametrize("others", [0, 1, 2])
+async def test_its_refresh_cookie_is_refused_beside_whatever_access_cookies(
+    clock: RealClock, others: int
+) -> None:
+    site, copy = await ended(clock, known=False)
+    old = copy.values()
+    accesses = [f"{ACCESS}={site.auth.create_access_token('mallory')}" for _ in range(others)]
+    cookie = "; ".join([*accesses, f"{REFRESH}={old[REFRESH]}"])
+    headers = [("cookie", cookie), ("x-csrf-token", old[CSRF_REFRESH])]
+
+    response = await copy.send("/refresh", "POST", cookies={}, headers=headers)
+
+    assert response.status in (401, 422)
+    assert given(response) == set()
+
+
 @pytest.mark.parametrize("ending", ["logout", "another user", "revoke", "everywhere"])
 @pytest.mark.parametrize("by", ["us", "the application"])
 @pytest.mark.parametrize("lifetime", [15, 300])

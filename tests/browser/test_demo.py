@@ -271,4 +271,4 @@ def test_without_uvicorn_the_demo_says_what_to_install() -> None:
         check=False,
     )
     assert result.returncode == 1
-    assert result.stderr == "The demo needs uvicorn: pip install 'asgi_refresh[demo]'\n"
+    assert result.stderr == "The demo needs uvicorn: pip install 'asgi-refresh[demo]'\n"

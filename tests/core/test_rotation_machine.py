@@ -98,6 +98,8 @@ class Anyone(RuleBasedStateMachine):
         self.history = History()
         self.snapshots: list[Session] = []
         self.era = 0
+        self.told = True
+        """Whether the history tells all: no request from before a rollback has written since."""
         self.dead_since: float | None = None
 
     def clock(self, host: str) -> float:
@@ -140,6 +142,7 @@ class Anyone(RuleBasedStateMachine):
             idle=self.idle,
             alone=alone,
         )
+        self.told = self.told and (request.era == self.era or after is before)
         self.check_advance(before, after, request, handed, now)
         if after.current > before.current:
             self.rotated(before, after, request)
@@ -179,6 +182,7 @@ class Anyone(RuleBasedStateMachine):
         self.row = data.draw(st.sampled_from(self.snapshots))
         self.snapshots.clear()
         self.era += 1
+        self.told = True
         self.history = History(floor=self.row.access_from)
 
     # --- what must hold ---------------------------------------------------------------------------
@@ -208,7 +212,8 @@ class Anyone(RuleBasedStateMachine):
         ):
             assert verdict is Verdict.THEFT, "S5: an ancient token was not a theft"
         superseded = self.history.superseded.get(generation)
-        if alive and superseded is not None and self.now - superseded <= ROTATION_GRACE:
+        within = superseded is not None and self.now - superseded <= ROTATION_GRACE
+        if alive and within and self.told:
             if generation >= self.history.floor:
                 assert verdict in ACCEPTED, "L-a: superseded within the grace, and refused"
             else:
@@ -239,7 +244,7 @@ class Anyone(RuleBasedStateMachine):
         if handed is not None:
             assert handed == after.current, "S4: only the newest generation is handed out"
             assert handed >= request.generation, "S4: a generation was handed back"
-        if now >= before.ends_at or handed is not None:
+        if now >= before.ends_at or handed is not None or not self.told:
             return
         # Nothing goes out only where another response has carried the successor, or could not.
         carried = before.current in self.history.successors.get(request.generation, ())
