@@ -129,7 +129,7 @@ def _kept(
     in_a_store = found.kind in ("access", "refresh (rotating)") and found.verifies is True
     if store is None or not in_a_store or not isinstance(session_id, str):
         return {}
-    session = on_store(lambda it: it.get(session_id), store, prefix, shards)
+    session = on_store(lambda it: it.get(session_id), store, prefix, shards, kept=True)
     if session is None or now >= session.ends_at:
         return {"session": None, "refused": True, "means": "its session has ended"}
     kept: dict[str, Any] = {"session": describe(session), "refused": False}

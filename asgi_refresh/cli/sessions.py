@@ -40,7 +40,7 @@ def sessions(
     id is no secret, and is what `revoke` takes.
     """
     now = time.time()
-    found = on_store(lambda kept: kept.find(subject), store, prefix, shards)
+    found = on_store(lambda kept: kept.find(subject), store, prefix, shards, kept=True)
     found = [one for one in found if ended or now < one.ends_at]
     found.sort(key=lambda one: one.last_seen, reverse=True)
     if as_json:
@@ -130,7 +130,7 @@ def revoke(
             return [True] * await issuer.revoke_subject(everybody)
         return [await issuer.revoke(name) for name in session_ids]
 
-    ended = sum(on_store(end, store, prefix, shards))
+    ended = sum(on_store(end, store, prefix, shards, kept=True))
     say_json({"ended": ended}) if as_json else say(f"{ended} ended")
     return int(ended < max(1, len(session_ids)))
 

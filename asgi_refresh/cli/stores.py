@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import anyio
 import click
 
+from asgi_refresh.errors import ConfigurationError
 from asgi_refresh.store import Store
-from asgi_refresh.stores import close_store, open_store
+from asgi_refresh.stores import SQLiteStore, close_store, open_store
 
 from .output import complain
 
@@ -54,16 +55,24 @@ def store_options(*, required: bool) -> Callable[[F], F]:
 
 
 def on_store(
-    work: Callable[[Store], Awaitable[T]], url: str, prefix: str | None, shards: int | None
+    work: Callable[[Store], Awaitable[T]],
+    url: str,
+    prefix: str | None,
+    shards: int | None,
+    *,
+    kept: bool = False,
 ) -> T:
     """
     Return what *work* returns on the store that *url* names, which is closed then.
 
     Raises:
-        ConfigurationError: It names none.
+        ConfigurationError: It names none; or, where it is about what is *kept*, a file that is not
+            there: an empty one would say that nobody is signed in.
         Failed: The store fails.
     """
     store = open_store(url, prefix=prefix, shards=shards)
+    if kept and isinstance(store, SQLiteStore) and not store.exists():
+        raise ConfigurationError(f"there is no such file: {url}")
     try:
         return anyio.run(_work, store, work)
     except Exception as error:  # a backend raises what it likes

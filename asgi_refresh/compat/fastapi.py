@@ -8,12 +8,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
+from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from asgi_refresh.auth import Auth
-from asgi_refresh.dependencies import require_auth
+from asgi_refresh.dependencies import require_scopes
 from asgi_refresh.endpoints import bundle
 from asgi_refresh.issuer import Issuer
 
@@ -74,6 +75,7 @@ class SignedIn(SecurityBase):
     """
     `require_auth` as a security scheme: `auth: Auth = Security(SignedIn(issuer))`.
 
+    With `Security(…, scopes=[…])` it asks for these too, as `require_scopes` does.
     The docs page shows a bearer token; with *cookie* the access cookie.
 
     Args:
@@ -90,9 +92,9 @@ class SignedIn(SecurityBase):
             self.scheme_name = "Access token"
             self.model = HTTPBearer(bearerFormat="JWT")
 
-    async def __call__(self, connection: HTTPConnection) -> Auth:
-        """Return the `Auth` of a request that is signed in, or raise as `require_auth`."""
-        return await require_auth(connection)
+    async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> Auth:
+        """Return the `Auth` of a request that is signed in, or raise as `require_scopes`."""
+        return await require_scopes(*security_scopes.scopes)(connection)
 
 
 def api_router(issuer: Issuer, *, prefix: str = "/auth", tag: str = "auth") -> APIRouter:

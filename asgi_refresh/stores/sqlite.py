@@ -98,6 +98,10 @@ class SQLiteStore:
     def __repr__(self) -> str:
         return f"<SQLiteStore {str(self._path)!r}>"
 
+    def exists(self) -> bool:
+        """Return whether there is anything yet: the file, or a store in memory."""
+        return self._path == _IN_MEMORY or self._path.exists()
+
     async def add(self, session: Session) -> None:
         """Keep a new session; `sqlite3.IntegrityError` if its id exists."""
         await self._write(lambda db: db.execute(_INSERT, to_row(session)))

@@ -387,6 +387,7 @@ def test_a_session_that_is_not_in_the_store_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     token = rotating(tmp_path)[0]
+    (tmp_path / "other.db").touch()
     url = f"sqlite:///{tmp_path}/other.db"
     code, said = inspect(monkeypatch, capsys, token, "--store", url, "--json")
 

@@ -24,6 +24,7 @@ class Place:
     """A database, as an application and the program see it."""
 
     def __init__(self, path: Path) -> None:
+        path.touch()
         self.path, self.url = path, f"sqlite:///{path}"
 
     def do(self, work: Callable[[Issuer], Awaitable[T]], *, now: float = 0.0) -> T:
@@ -142,6 +143,15 @@ def test_all_of_a_subject_end_at_once(place: Place, capsys: Capture) -> None:
     assert main(arguments) == 0
     assert json.loads(capsys.readouterr().out) == {"ended": 2}
     assert (place.alive("alice"), place.alive("bob")) == (set(), {bob})
+
+
+@pytest.mark.parametrize("command", [["sessions", "alice"], ["revoke", "--all", "alice", "--yes"]])
+def test_a_file_that_is_not_there_is_no_store_without_sessions(
+    command: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    assert main([*command, "--store", f"sqlite:///{tmp_path}/typo.db"]) == 2
+    assert "there is no such file" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [["f" * 32], ["--all", "nobody"]])

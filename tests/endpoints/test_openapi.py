@@ -10,7 +10,7 @@ from fastapi import FastAPI, Security
 from asgi_refresh import Auth, RefreshMiddleware
 from asgi_refresh.compat.fastapi import SignedIn, api_router
 from tests.endpoints.site import FOREIGN, FORM, JSON, OWN, REFRESH, Site, bearer, form
-from tests.support import Clock
+from tests.support import Browser, Clock
 
 pytestmark = pytest.mark.anyio
 
@@ -190,3 +190,21 @@ async def test_it_goes_with_annotated_too(clock: Clock) -> None:
     alice = site.browser(await site.issuer.issue("alice"), app)
 
     assert (await alice.get("/me")).json() == "alice"
+
+
+@pytest.mark.parametrize(("scope", "status"), [("read", 403), ("read write", 200), (None, 403)])
+async def test_the_scopes_of_a_security_scheme_are_asked_for(
+    clock: Clock, scope: str | None, status: int
+) -> None:
+    site = Site(clock)
+    app = made(site)
+
+    @app.get("/write")
+    async def write(auth: Auth = Security(SignedIn(site.issuer), scopes=["write"])) -> Any:  # noqa: B008
+        return auth.subject
+
+    claims = {} if scope is None else {"scope": scope}
+    tokens = await site.issuer.issue("bob", claims)
+    response = await Browser(app, clock).send("/write", headers=[bearer(tokens.access_token)])
+
+    assert response.status == status
