@@ -1642,7 +1642,9 @@ async def test_the_short_way_and_the_careful_way_come_to_one_verdict(
         scope["headers"] = shape([(b"host", b"app.example"), *headers])
         sent = await run(wrapped(issuer, app), scope)
         passed_down = list(scope["headers"])
-        verdicts.append((app.runs, app.subject, app.reason, sent[0], passed_down, events))
+        # Beside a good access token the short way does not look at a refresh token.
+        told = events if app.subject is None else []
+        verdicts.append((app.runs, app.subject, app.reason, sent[0], passed_down, told))
 
     assert verdicts[0] == verdicts[1]
 
