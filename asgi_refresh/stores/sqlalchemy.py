@@ -240,7 +240,11 @@ class SQLAlchemyStore:
             ids = (await connection.execute(ended)).scalars().all()
             if not ids:
                 return 0
-            delete = sa.delete(table).where(table.c.id.in_(ids), over)
+            wanted: Any = ids
+            if connection.dialect.name == "postgresql":  # rows that others are at wait: no deadlock
+                wanted = sa.select(table.c.id).where(table.c.id.in_(ids))
+                wanted = wanted.with_for_update(skip_locked=True)
+            delete = sa.delete(table).where(table.c.id.in_(wanted), over)
             return (await connection.execute(delete)).rowcount
 
     async def _purge_log(self, now: float) -> int:
